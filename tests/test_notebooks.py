@@ -1,0 +1,163 @@
+"Every notebook runs, and its page shows what its code prints."
+
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "nbs").rglob("*.ipynb")
+                   if not any(part[0] in "._" for part in path.relative_to(ROOT).parts))
+
+
+def copy_project(folder: Path) -> Path:
+    "Copy what nbdev and the tools need, so that a test may write there."
+    for name in ("pyproject.toml", "settings.ini", "_quarto.yml", "README.md"):
+        if (ROOT / name).exists(): shutil.copy(ROOT / name, folder)
+    skip = shutil.ignore_patterns("__pycache__", ".*", "nbdev.yml")
+    for name in ("nbs", "tinybert", "tools"): shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=skip)
+    return folder
+
+
+def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess:
+    "Run one of the environment's programs in a copy of the project, with the copy's modules."
+    env = {name: value for name, value in os.environ.items()
+           if name not in ("IN_TEST", "HF_HUB_OFFLINE", "GITHUB_REPOSITORY")}
+    env = {"HF_HOME": str(ROOT / ".cache/huggingface"), **env, "PYTHONPATH": str(folder), **variables}
+    program = str(Path(sys.executable).with_name(command[0]))
+    return subprocess.run([program, *command[1:]], cwd=folder, env=env, capture_output=True, text=True)
+
+
+def read(path: Path) -> dict:
+    "Return a notebook."
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+# Comparing
+
+ADDRESS = re.compile(r"(?: at)? 0x[0-9a-fA-F]+")
+NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\b(?:nan|inf)\b")
+
+
+def shown(cell: dict) -> list[tuple[str, str]]:
+    "Return kind and text of all that a cell shows; a picture counts without its content."
+    items = []
+    for output in cell.get("outputs", []):
+        if "data" in output:
+            items += [(kind, "".join(data) if kind.startswith("text/") else "") for kind, data in sorted(output["data"].items())]
+        else: items.append((output.get("name", "error"), "".join(output.get("text", output.get("evalue", "")))))
+    return items
+
+
+def close(stored: str, fresh: str, rtol: float = 1e-3, atol: float = 1e-4) -> bool:
+    "Compare two numbers: integers (ids, shapes, counts) exactly, others within the tolerance."
+    if stored == fresh: return True
+    if any(text.lstrip("+-").isdigit() for text in (stored, fresh)): return False
+    a, b = float(stored), float(fresh)
+    return math.isfinite(a) and math.isfinite(b) and abs(a - b) <= atol + rtol * abs(a)
+
+
+def same_text(stored: str, fresh: str) -> bool:
+    "Compare numbers pairwise and the text between them exactly, but for white space and memory addresses."
+    stored, fresh = ADDRESS.sub("", stored), ADDRESS.sub("", fresh)
+    words = [[" ".join(piece.split()) for piece in NUMBER.split(text)] for text in (stored, fresh)]
+    return words[0] == words[1] and all(map(close, NUMBER.findall(stored), NUMBER.findall(fresh)))
+
+
+def same(stored: dict, fresh: dict) -> bool:
+    "Tell whether two cells show the same."
+    old, new = shown(stored), shown(fresh)
+    return [kind for kind, _ in old] == [kind for kind, _ in new] and all(same_text(a, b) for (_, a), (_, b) in zip(old, new))
+
+
+def differences(stored: dict, fresh: dict) -> list[str]:
+    "Describe each cell of a notebook that does not show what it prints."
+    found = []
+    for index, (old, new) in enumerate(zip(stored["cells"], fresh["cells"], strict=True)):
+        if same(old, new): continue
+        lines = [line for line in "".join(old["source"]).splitlines() if line.strip() and not line.startswith("#|")]
+        texts = ["\n".join(f"    [{kind}] {text.rstrip()}" for kind, text in shown(cell)) or "    nothing" for cell in (old, new)]
+        found.append(f"cell {index}: {lines[0] if lines else ''}\n  stored:\n{texts[0]}\n  fresh:\n{texts[1]}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+    "Run all notebooks once, in a copy where no output is stored, so that a cell that is skipped shows nothing."
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    for name in NOTEBOOKS:
+        notebook = read(folder / name)
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code": cell["outputs"] = []
+        (folder / name).write_text(json.dumps(notebook), encoding="utf-8")
+    return folder, run(folder, "nbdev-test", "--save", "--n_workers", "2")
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_page_shows_what_its_code_prints(name, executed):
+    folder, result = executed
+    fresh = read(folder / name)
+    if result.returncode and not any("execution" in cell["metadata"] for cell in fresh["cells"]):
+        pytest.fail(f"{name} does not run:\n{result.stderr[-5000:]}", pytrace=False)
+    if found := differences(read(ROOT / name), fresh):
+        pytest.fail("\n".join([f"{name} shows what its code does not print; see it and run make outputs", *found]), pytrace=False)
+
+
+# The comparison itself
+
+def cell(*outputs: dict, source: str = "#| hide\nf(x)") -> dict:
+    return {"cell_type": "code", "source": source, "outputs": list(outputs)}
+
+
+def text(value: str) -> dict: return {"output_type": "execute_result", "data": {"text/plain": [value]}}
+
+
+def stream(value: str, name: str = "stdout") -> dict: return {"output_type": "stream", "name": name, "text": [value]}
+
+
+def picture(data: str) -> dict: return {"output_type": "display_data", "data": {"image/png": data, "text/plain": ["<Figure>"]}}
+
+
+@pytest.mark.parametrize("stored, fresh", [
+    (text("tensor([[ 0.1234, -1.0000]])"), text("tensor([[0.1235, -1.0001]])")),
+    (text("0.0500"), text("0.0501")),
+    (text("tensor([0.0000])"), text("tensor([-0.0000])")),
+    (text("4.1e-07"), text("2.2e-08")),
+    (text("a   b\n c"), text("a b c")),
+    (text("<object>"), text("<object at 0x7f00aa>")),
+    (stream("nan inf"), stream("nan inf")),
+    (picture("AAAA"), picture("BBBB")),
+])
+def test_equal_outputs_pass(stored, fresh):
+    assert same(cell(stored), cell(fresh))
+
+
+@pytest.mark.parametrize("stored, fresh", [
+    ([text("loss 0.1234")], [text("loss 0.1254")]),
+    ([text("tensor([101, 7592])")], [text("tensor([101, 7593])")]),
+    ([text("(2, 3)")], [text("(2, 3, 4)")]),
+    ([text("12 3")], [text("123")]),
+    ([text("1.5")], [text("-1.5")]),
+    ([text("1.5")], [text("nan")]),
+    ([text("inf")], [text("1.5")]),
+    ([text("a cat")], [text("a dog")]),
+    ([text("True")], []),
+    ([], [text("True")]),
+    ([stream("a")], [stream("a"), text("b")]),
+    ([stream("a")], [stream("a", "stderr")]),
+    ([picture("AAAA")], [text("<Figure>")]),
+])
+def test_different_outputs_fail(stored, fresh):
+    assert not same(cell(*stored), cell(*fresh))
+
+
+def test_a_difference_names_its_cell():
+    stored, fresh = ({"cells": [cell(), cell(text(value))]} for value in ("1.5", "2.5"))
+    assert differences(stored, stored) == []
+    assert differences(stored, fresh) == ["cell 1: f(x)\n  stored:\n    [text/plain] 1.5\n  fresh:\n    [text/plain] 2.5"]

@@ -1,0 +1,73 @@
+"Read settings.ini and put the course's links on its pages."
+
+import os, re, subprocess, sys
+from configparser import ConfigParser
+from functools import cache
+from pathlib import Path
+from urllib.parse import quote
+
+ROOT = Path(__file__).resolve().parent.parent
+LABELS = {"forum": "Ask a question", "colab": "Open in Colab", "studio_lab": "Open in Studio Lab"}
+
+
+def settings() -> dict[str, str]:
+    "Return the course's settings."
+    parser = ConfigParser(interpolation=None)
+    parser.read_string((ROOT / "settings.ini").read_text(encoding="utf-8"))
+    return dict(parser["course"])
+
+
+def _remote() -> str:
+    "Return owner/name of the git remote if it is on GitHub, else an empty string."
+    command = ["git", "-C", str(ROOT), "remote", "get-url", "origin"]
+    try: url = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except OSError: return ""  # no git on this machine
+    found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$", url)
+    return found[1] if found else ""
+
+
+@cache  # one line on the console, not one for each page
+def repo() -> str:
+    "Return owner/name: from settings.ini, else GITHUB_REPOSITORY, else the git remote, else an empty string."
+    name = settings()["repo"] or os.environ.get("GITHUB_REPOSITORY") or _remote()
+    if not name: print("course: no repository known, so pages get no links to it (settings.ini, repo)", file=sys.stderr)
+    return name
+
+
+def links(
+    notebook: str | Path,  # path below the root of the repository, such as nbs/00_config.ipynb
+) -> str:
+    "Return the Markdown line of links for a page, without those that need a repository while none is known."
+    chosen, path = settings(), Path(notebook)
+    values = {"repo": repo(), "branch": chosen["branch"], "title": chosen["title"],
+              "path": path.as_posix(), "page": path.stem}
+    values = {name: quote(value) for name, value in values.items()}
+    known = {label: chosen[key] for key, label in LABELS.items() if values["repo"] or "{repo}" not in chosen[key]}
+    return " · ".join(f"[{label}]({url.format(**values)})" for label, url in known.items() if url)
+
+
+def setup_cell() -> str:
+    "Return the code of a lesson's setup cell: it installs the package where it is missing and does nothing elsewhere."
+    return ("from importlib.util import find_spec\n\n"
+            f'if not find_spec("tinybert"):\n    %pip install -q {settings()["install"]}')
+
+
+class CourseLinks:
+    "Put the line of links under a page's title, and mend nbdev's links to a site and a repository without address."
+    def __init__(self, nb):
+        self.nb, self.path = nb, Path(nb.path_).resolve().relative_to(ROOT)
+
+    def end(self):
+        from fastcore.nbio import mk_cell
+        for cell in self.nb.cells:
+            if cell.cell_type == "markdown": cell.source = self.mend(cell.source)
+            for data in (output["data"] for output in cell.get("outputs", []) if "data" in output):
+                if "text/markdown" in data: data["text/markdown"] = self.mend("".join(data["text/markdown"]))
+        line = links(self.path)
+        if line: self.nb.cells.insert(1, mk_cell(line, "markdown"))  # cell 0 is the title, as front matter
+
+    def mend(self, markdown: str) -> str:
+        "Make links from the site's root relative to the page; point 'source' to GitHub, or drop it."
+        if repo(): markdown = markdown.replace("[source](/blob/", f"[source](https://github.com/{repo()}/blob/")
+        else: markdown = re.sub(r"\[source\]\(/blob/[^)]*\)\{[^}]*\}\s*", "", markdown)
+        return re.sub(r"\]\(/(?=[\w/.-]+\.html)", "](" + "../" * (len(self.path.parts) - 2), markdown)
