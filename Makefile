@@ -30,7 +30,7 @@ test: setup  ## run all tests
 	@$(BIN)/python -m pytest
 
 docs: have-quarto setup  ## build the site in _docs (needs Quarto)
-	$(BIN)/nbdev-docs --n_workers 1
+	$(BIN)/nbdev-docs --n-workers 1
 
 have-quarto:
 	@command -v quarto > /dev/null || { echo "The site needs Quarto: https://quarto.org/docs/get-started/"; exit 1; }
@@ -47,4 +47,4 @@ readme: setup  ## write README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py
 
 clean:  ## remove everything that these commands made, .venv included
-	rm -rf .venv .cache _docs _proc .pytest_cache build *.egg-info
+	rm -rf .venv .cache demo _docs _proc .pytest_cache build *.egg-info

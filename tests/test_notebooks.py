@@ -96,7 +96,7 @@ def executed(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
         for cell in notebook["cells"]:
             if cell["cell_type"] == "code": cell["outputs"] = []
         (folder / name).write_text(json.dumps(notebook), encoding="utf-8")
-    return folder, run(folder, "nbdev-test", "--save", "--n_workers", "2")
+    return folder, run(folder, "nbdev-test", "--save", "--n-workers", "2")
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

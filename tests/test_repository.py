@@ -12,7 +12,7 @@ from nbdev.config import get_config
 from packaging.requirements import Requirement
 from test_notebooks import NOTEBOOKS, ROOT, copy_project, read, run
 
-from tools import course, minilm
+from tools import course, minilm, readme
 
 
 @pytest.fixture
@@ -66,16 +66,25 @@ def test_readme_is_current():
     assert result.returncode == 0, result.stderr
 
 
-def test_stale_readme_is_found_but_badges_do_not_make_it_stale(copy):
-    def readme(*options, **variables): return run(copy, "python", "tools/readme.py", *options, **variables).returncode
-    assert readme() == 0
-    plain = (copy / "README.md").read_text(encoding="utf-8")
-    assert readme("--check", GITHUB_REPOSITORY="somebody/course") == 0
-    assert readme(GITHUB_REPOSITORY="somebody/course") == 0
-    assert "github/somebody/course/blob/main/nbs/index.ipynb" in (copy / "README.md").read_text(encoding="utf-8")
-    assert readme("--check") == 0
-    (copy / "README.md").write_text(plain + "more\n", encoding="utf-8")
-    assert readme("--check") == 1
+def test_stale_readme_is_found_but_the_repository_does_not_make_it_stale(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
+    with pytest.raises(SystemExit): readme.check()
+    plain = readme.render()
+    settings["repo"] = "somebody/course"
+    course.repo.cache_clear()
+    readme.README.write_text(plain, encoding="utf-8")
+    readme.check()
+    badges = readme.render()
+    assert "github/somebody/course/blob/main/nbs/index.ipynb" in badges and readme.without_badges(badges) == plain
+    readme.README.write_text(badges + "more\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match="stale"): readme.check()
+
+
+@pytest.mark.parametrize("target, expected", [
+    ("00_config.ipynb", "nbs/00_config.ipynb"), ("course/01.ipynb#top", "nbs/course/01.ipynb#top"), ("../LICENSE", "LICENSE"),
+    ("https://example.org/a.ipynb", "https://example.org/a.ipynb"), ("#top", "#top")])
+def test_links_of_the_index_hold_at_the_root(target, expected):
+    assert readme.from_root(target) == expected
 
 
 # Settings
@@ -94,8 +103,9 @@ def test_every_setting_is_read():
 
 @pytest.fixture
 def settings(monkeypatch) -> dict[str, str]:
-    "The settings as they are in the repository, with nothing known of GitHub; a test may change them."
-    values = course.settings() | {"repo": ""}
+    "The settings with nothing known of GitHub, whatever a fork has changed; a test may change them."
+    values = course.settings() | {"repo": "", "branch": "main", "title": "My course",
+                                  "forum": "https://github.com/{repo}/issues/new?title={title}+{page}"}
     monkeypatch.setattr(course, "settings", lambda: values)
     monkeypatch.setattr(course, "_remote", lambda: "")
     monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
@@ -107,7 +117,7 @@ def settings(monkeypatch) -> dict[str, str]:
 def test_links_of_a_published_course(settings):
     settings["repo"] = "somebody/course"
     assert course.links("nbs/course/01_models.ipynb") == " · ".join([
-        "[Ask a question](https://github.com/somebody/course/issues/new?title=tinybert+01_models)",
+        "[Ask a question](https://github.com/somebody/course/issues/new?title=My%20course+01_models)",
         "[Open in Colab](https://colab.research.google.com/github/somebody/course/blob/main/nbs/course/01_models.ipynb)",
         "[Open in Studio Lab](https://studiolab.sagemaker.aws/import/github/somebody/course/blob/main/nbs/course/01_models.ipynb)"])
 
@@ -162,6 +172,8 @@ def test_yaml_parses_and_quarto_lists_the_notebooks():
 
 @pytest.mark.parametrize("repo", ["", "somebody/course"])
 def test_processed_pages(copy, repo):
+    ini = copy / "settings.ini"
+    ini.write_text(re.sub(r"(?m)^(repo|forum) =.*", r"\1 =", ini.read_text(encoding="utf-8")), encoding="utf-8")
     result = run(copy, "python", "-c", "from nbdev.serve import proc_nbs; proc_nbs(n_workers=1)", GITHUB_REPOSITORY=repo)
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("no repository known") == (not repo)
@@ -171,7 +183,7 @@ def test_processed_pages(copy, repo):
         assert "title:" in "".join(cells[0]["source"]), f"{name}: the title has no cell of its own"
         assert "](/" not in page, f"{name}: a link from the site's root"
         assert ("Open in Colab" in "".join(cells[1]["source"])) == bool(repo)
-        assert "[source](" not in page or (repo and f"[source](https://github.com/{repo}/blob/main/tinybert/" in page)
+        assert "[source](" not in page or (repo and f"[source](https://github.com/{repo}/blob/" in page)
 
 
 # Links and versions
@@ -186,10 +198,10 @@ def pages() -> dict[str, str]:
     return prose | contents(ROOT, "*.md")
 
 
-@pytest.mark.parametrize("name, text", pages().items(), ids=str.__str__)
-def test_relative_links_lead_somewhere(name, text):
+@pytest.mark.parametrize("name", pages())
+def test_relative_links_lead_somewhere(name):
     top = ROOT / "nbs" if name in NOTEBOOKS else ROOT  # the site has only what is below nbs/
-    for link in LINK.findall(text):
+    for link in LINK.findall(pages()[name]):
         if re.match(r"[a-z]+:", link): continue
         target = (ROOT / name).parent.joinpath(link).resolve()
         assert target.exists() and target.is_relative_to(top), f"{name}: {link}"

@@ -8,14 +8,14 @@ __all__ = ['ACTIVATIONS', 'MODELS', 'BertEmbeddings', 'attention', 'BertSelfAtte
            'check_ids', 'check_inputs', 'warn_of_padding', 'init_weights', 'build', 'PreTrainedModel', 'BertModel',
            'AutoModel']
 
-# %% ../nbs/02_model.ipynb #d3ef9aed
+# %% ../nbs/02_model.ipynb #1104b807
 import math
 from os import PathLike
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from .checkpoint import Checkpoint, load_state, logger, read_state, rename_keys, write_checkpoint
-from .config import AutoConfig, BertConfig, PreTrainedConfig, check_names
+from .config import AutoConfig, BertConfig, PreTrainedConfig
 
 # %% ../nbs/02_model.ipynb #057cffb9
 class BertEmbeddings(nn.Module):
@@ -124,20 +124,21 @@ class BertLayer(nn.Module):
         hidden_states, weights = self.attention(hidden_states, mask, output_attentions)
         return self.output(self.intermediate(hidden_states), hidden_states), weights
 
-# %% ../nbs/02_model.ipynb #96e0d2ec
+# %% ../nbs/02_model.ipynb #d4445ccd
 class BertEncoder(nn.Module):
     "All layers in a row (transformers: `BertEncoder`)."
     def __init__(self, config: BertConfig):
         super().__init__()
         self.layer = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
 
-    def forward(self, hidden_states: Tensor, mask: Tensor | None, output_attentions: bool) -> tuple[list, list]:
-        all_hidden_states, all_weights = [hidden_states], []
+    def forward(self, hidden_states: Tensor, mask: Tensor | None, output_hidden_states: bool,
+                output_attentions: bool) -> tuple[list[Tensor], list[Tensor | None]]:
+        kept, attentions = [], []  # of the hidden states, the last one is always returned
         for layer in self.layer:
+            if output_hidden_states: kept.append(hidden_states)  # (B, T, C)
             hidden_states, weights = layer(hidden_states, mask, output_attentions)
-            all_hidden_states.append(hidden_states)  # (B, T, C)
-            all_weights.append(weights)  # (B, H, T, T) or None
-        return all_hidden_states, all_weights
+            attentions.append(weights)  # (B, H, T, T) or None
+        return [*kept, hidden_states], attentions
 
 # %% ../nbs/02_model.ipynb #32a1cb15
 class BertPooler(nn.Module):
@@ -171,15 +172,9 @@ def count_positions(attention_mask: Tensor) -> Tensor:
     columns = torch.arange(attention_mask.shape[1], device=attention_mask.device)
     return (columns - first_tokens(attention_mask)[:, None]).clamp(min=0)  # (B, T)
 
-# %% ../nbs/02_model.ipynb #56498697
-def check_ids(
-    name: str,  # the argument's name, for the message
-    ids: Tensor,  # integers
-    shape: tuple[int, ...],  # the shape they must have
-    limit: int,  # they must lie between 0 and limit - 1
-    advice: str,  # what to do when they do not
-) -> None:
-    "Raise TypeError or ValueError if ids are no integers, or have another shape, or lie outside a table."
+# %% ../nbs/02_model.ipynb #1882212e
+def check_ids(name: str, ids: Tensor, shape: tuple[int, ...], limit: int, advice: str) -> None:
+    "Raise TypeError or ValueError if ids are no integers, or have another shape, or are not in 0 … limit - 1."
     if not isinstance(ids, Tensor): raise TypeError(f"{name} is a {type(ids).__name__}; give a tensor: torch.tensor(…).")
     if ids.is_floating_point(): raise TypeError(f"{name} has the dtype {ids.dtype}; ids are integers: torch.long.")
     if ids.shape != shape: raise ValueError(f"{name} has the shape {tuple(ids.shape)}; expected {tuple(shape)}, like the input.")
@@ -290,7 +285,7 @@ class PreTrainedModel(nn.Module):
         vars(config).pop("torch_dtype", None)  # the older name of the same fact
         write_checkpoint(folder, config.to_json_string(), self.state_dict(), safe_serialization=safe_serialization)
 
-# %% ../nbs/02_model.ipynb #0d614670
+# %% ../nbs/02_model.ipynb #5d854ad2
 class BertModel(PreTrainedModel):
     "Turn token ids into one vector for each token, and one for each text (transformers: `BertModel`)."
     config_class = BertConfig
@@ -324,7 +319,7 @@ class BertModel(PreTrainedModel):
         usable = (real | ~real.any(dim=1, keepdim=True))[:, None, None, :]  # (B, 1, 1, T): keys for all heads and queries
 
         hidden_states = self.embeddings(inputs_embeds, token_type_ids, position_ids)  # (B, T, C)
-        hidden_states, attentions = self.encoder(hidden_states, usable, output_attentions)
+        hidden_states, attentions = self.encoder(hidden_states, usable, output_hidden_states, output_attentions)
         hidden_states = [vectors.masked_fill(~real[:, :, None], 0) for vectors in hidden_states]
         rows = torch.arange(len(real), device=real.device)
         first = hidden_states[-1][rows, first_tokens(real)]  # (B, C)

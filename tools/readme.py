@@ -50,11 +50,12 @@ def without_badges(text: str) -> str:
     return re.sub(rf"\n.*{BADGES}\n", "", text)
 
 
-def main():
-    text = render()
-    if "--check" not in sys.argv[1:]: return README.write_text(text, encoding="utf-8")
+def check():
+    "Stop with status 1 when README.md is not what the notebook gives."
     old = README.read_text(encoding="utf-8") if README.exists() else ""
-    if without_badges(old) != without_badges(text): raise SystemExit("readme: README.md is stale: run make readme")
+    if without_badges(old) != without_badges(render()): raise SystemExit("readme: README.md is stale: run make readme")
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__":
+    if "--check" in sys.argv[1:]: check()
+    else: README.write_text(render(), encoding="utf-8")

@@ -1,0 +1,104 @@
+"A server that answers download requests as the Hub does, for tests: plain files itself, weights by way of a second address."
+
+import hashlib
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
+
+RESOLVE = re.compile(r"/(?P<repo>[^/]+(?:/[^/]+)?)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
+LARGE = (".safetensors", ".bin")  # the Hub keeps these apart (git LFS) and redirects there
+
+
+class Hub:
+    "Serve repositories: `hub.add('owner/name', files)`; `hub.requests` lists what was asked."
+    def __init__(self):
+        self.repositories = {}  # name → {"commits": {commit: files}, "branches": {branch: commit}}
+        self.gated, self.requests, self.tokens = set(), [], []
+        self.after = lambda request: None  # called after each answer, to change things between two requests
+        handler = type("Handler", (Answer,), {"hub": self})
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.server.daemon_threads = True
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self.up = True
+        return self
+
+    def __exit__(self, *error): self.close()
+
+    def close(self):
+        if not self.up: return
+        self.up = False
+        self.server.shutdown()
+        self.server.server_close()
+
+    @property
+    def url(self) -> str: return "http://127.0.0.1:{}".format(self.server.server_address[1])
+
+    def add(self, name: str, files: dict[str, bytes], branch: str = "main") -> str:
+        "Let a branch of a repository have these files; return the commit."
+        repository = self.repositories.setdefault(name, {"commits": {}, "branches": {}})
+        content = json.dumps({file: hashlib.sha1(data).hexdigest() for file, data in files.items()}, sort_keys=True)
+        commit = hashlib.sha1(f"{name} {content}".encode()).hexdigest()
+        repository["commits"][commit], repository["branches"][branch] = files, commit
+        return commit
+
+    def blob(self, digest: str) -> bytes | None:
+        "Return the large file with this SHA-256."
+        for repository in self.repositories.values():
+            for files in repository["commits"].values():
+                for data in files.values():
+                    if hashlib.sha256(data).hexdigest() == digest: return data
+
+
+class Answer(BaseHTTPRequestHandler):
+    hub: Hub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *arguments): pass
+
+    def do_HEAD(self): self.answer()
+    def do_GET(self): self.answer()
+
+    def answer(self):
+        path = unquote(self.path.partition("?")[0])
+        self.hub.requests.append(f"{self.command} {path}")
+        self.hub.tokens.append(self.headers.get("Authorization"))
+        if path.startswith("/cdn/"): self.send_file(self.hub.blob(path.removeprefix("/cdn/")), path.removeprefix("/cdn/"))
+        elif match := RESOLVE.fullmatch(path): self.resolve(**match.groupdict())
+        else: self.refuse(404, None)
+        self.hub.after(f"{self.command} {path}")
+
+    def resolve(self, repo: str, revision: str, file: str):
+        repository = self.hub.repositories.get(repo)
+        # the Hub does not tell strangers whether a private repository exists
+        if repository is None: return self.refuse(401, "RepoNotFound")
+        commit = repository["branches"].get(revision, revision)
+        if commit not in repository["commits"]: return self.refuse(404, "RevisionNotFound")
+        if repo in self.hub.gated and self.headers.get("Authorization") != "Bearer hf_good":
+            return self.refuse(401, "GatedRepo", commit)
+        data = repository["commits"][commit].get(file)
+        if data is None: return self.refuse(404, "EntryNotFound", commit)
+        if not file.endswith(LARGE): return self.send_file(data, hashlib.sha1(data).hexdigest(), commit)
+        digest = hashlib.sha256(data).hexdigest()
+        self.finish(302, {"Location": f"{self.hub.url}/cdn/{digest}", "X-Repo-Commit": commit, "X-Linked-Etag": f'"{digest}"',
+                          "X-Linked-Size": str(len(data))}, b"Found.")
+
+    def send_file(self, data: bytes | None, etag: str, commit: str | None = None):
+        if data is None: return self.refuse(404, "EntryNotFound")
+        headers = {"ETag": f'"{etag}"', "Accept-Ranges": "bytes"} | ({"X-Repo-Commit": commit} if commit else {})
+        if not (span := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))): return self.finish(200, headers, data)
+        start, end = int(span[1]), min(int(span[2] or len(data)), len(data) - 1)
+        if start > end: return self.finish(416, {"Content-Range": f"bytes */{len(data)}"}, b"")
+        self.finish(206, headers | {"Content-Range": f"bytes {start}-{end}/{len(data)}"}, data[start:end + 1])
+
+    def refuse(self, status: int, code: str | None, commit: str | None = None):
+        self.finish(status, ({"X-Error-Code": code} if code else {}) | ({"X-Repo-Commit": commit} if commit else {}), b"No.")
+
+    def finish(self, status: int, headers: dict[str, str], body: bytes):
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items(): self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET": self.wfile.write(body)
