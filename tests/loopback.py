@@ -15,27 +15,27 @@ class Hub:
     "Serve repositories: `hub.add('owner/name', files)`; `hub.requests` lists what was asked."
     def __init__(self):
         self.repositories = {}  # name → {"commits": {commit: files}, "branches": {branch: commit}}
-        self.gated, self.requests, self.tokens = set(), [], []
+        self.gated, self.requests, self.tokens = set(), [], {}  # tokens: request → header Authorization
         self.after = lambda request: None  # called after each answer, to change things between two requests
         handler = type("Handler", (Answer,), {"hub": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
+        # Two ports, because the Hub keeps large files on another host, to which huggingface_hub sends no token.
+        self.servers = [ThreadingHTTPServer(("127.0.0.1", 0), handler) for _ in range(2)]
+        self.url, self.storage = (f"http://127.0.0.1:{server.server_address[1]}" for server in self.servers)
+        for server in self.servers: server.daemon_threads = True
 
     def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        self.up = True
+        for server in self.servers:
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
 
     def __exit__(self, *error): self.close()
 
     def close(self):
-        if not self.up: return
-        self.up = False
-        self.server.shutdown()
-        self.server.server_close()
-
-    @property
-    def url(self) -> str: return "http://127.0.0.1:{}".format(self.server.server_address[1])
+        "Go away; nobody listens at the addresses any more."
+        while self.servers:
+            server = self.servers.pop()
+            server.shutdown()
+            server.server_close()
 
     def add(self, name: str, files: dict[str, bytes], branch: str = "main") -> str:
         "Let a branch of a repository have these files; return the commit."
@@ -65,7 +65,7 @@ class Answer(BaseHTTPRequestHandler):
     def answer(self):
         path = unquote(self.path.partition("?")[0])
         self.hub.requests.append(f"{self.command} {path}")
-        self.hub.tokens.append(self.headers.get("Authorization"))
+        self.hub.tokens[f"{self.command} {path}"] = self.headers.get("Authorization")
         if path.startswith("/cdn/"): self.send_file(self.hub.blob(path.removeprefix("/cdn/")), path.removeprefix("/cdn/"))
         elif match := RESOLVE.fullmatch(path): self.resolve(**match.groupdict())
         else: self.refuse(404, None)
@@ -83,21 +83,21 @@ class Answer(BaseHTTPRequestHandler):
         if data is None: return self.refuse(404, "EntryNotFound", commit)
         if not file.endswith(LARGE): return self.send_file(data, hashlib.sha1(data).hexdigest(), commit)
         digest = hashlib.sha256(data).hexdigest()
-        self.finish(302, {"Location": f"{self.hub.url}/cdn/{digest}", "X-Repo-Commit": commit, "X-Linked-Etag": f'"{digest}"',
+        self.reply(302, {"Location": f"{self.hub.storage}/cdn/{digest}", "X-Repo-Commit": commit, "X-Linked-Etag": f'"{digest}"',
                           "X-Linked-Size": str(len(data))}, b"Found.")
 
     def send_file(self, data: bytes | None, etag: str, commit: str | None = None):
         if data is None: return self.refuse(404, "EntryNotFound")
         headers = {"ETag": f'"{etag}"', "Accept-Ranges": "bytes"} | ({"X-Repo-Commit": commit} if commit else {})
-        if not (span := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))): return self.finish(200, headers, data)
+        if not (span := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))): return self.reply(200, headers, data)
         start, end = int(span[1]), min(int(span[2] or len(data)), len(data) - 1)
-        if start > end: return self.finish(416, {"Content-Range": f"bytes */{len(data)}"}, b"")
-        self.finish(206, headers | {"Content-Range": f"bytes {start}-{end}/{len(data)}"}, data[start:end + 1])
+        if start > end: return self.reply(416, {"Content-Range": f"bytes */{len(data)}"}, b"")
+        self.reply(206, headers | {"Content-Range": f"bytes {start}-{end}/{len(data)}"}, data[start:end + 1])
 
     def refuse(self, status: int, code: str | None, commit: str | None = None):
-        self.finish(status, ({"X-Error-Code": code} if code else {}) | ({"X-Repo-Commit": commit} if commit else {}), b"No.")
+        self.reply(status, ({"X-Error-Code": code} if code else {}) | ({"X-Repo-Commit": commit} if commit else {}), b"No.")
 
-    def finish(self, status: int, headers: dict[str, str], body: bytes):
+    def reply(self, status: int, headers: dict[str, str], body: bytes):
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items(): self.send_header(name, value)
         self.end_headers()

@@ -14,10 +14,10 @@ from typing import BinaryIO, Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-# %% ../nbs/01_checkpoint.ipynb #1089d414
+# %% ../nbs/01_checkpoint.ipynb #c2efe70a
 logger = logging.getLogger("tinybert")
 
-# %% ../nbs/01_checkpoint.ipynb #dce4f65b
+# %% ../nbs/01_checkpoint.ipynb #5a7cc017
 def why_offline(local_files_only: bool) -> str | None:
     "Return why the Hub cannot be asked, or None if it can."
     from huggingface_hub import constants
@@ -28,7 +28,7 @@ def why_offline(local_files_only: bool) -> str | None:
     try: socket.create_connection((url.hostname, url.port or 443), timeout=constants.HF_HUB_ETAG_TIMEOUT).close()
     except OSError as error: return f"no connection to {url.netloc} ({error})"
 
-# %% ../nbs/01_checkpoint.ipynb #7ffea8b3
+# %% ../nbs/01_checkpoint.ipynb #563ed466
 HUB_ERRORS = {
     "GatedRepoError": "its owner grants access on request. Ask on its page on the Hub, then run `hf auth login`.",
     "RepositoryNotFoundError": "the Hub has no public model of this name, and there is no folder of this name here. "
@@ -36,7 +36,7 @@ HUB_ERRORS = {
     "RevisionNotFoundError": "the Hub has this model, but not this revision: give a branch, a tag or a commit of it.",
 }
 
-# %% ../nbs/01_checkpoint.ipynb #60386d6e
+# %% ../nbs/01_checkpoint.ipynb #ee1d3a6f
 class Checkpoint:
     "Find the files of a checkpoint: in a folder, in the Hub's cache, or on the Hub; raise OSError otherwise."
     def __init__(self,
@@ -97,10 +97,10 @@ class Checkpoint:
         try: return json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error: raise OSError(f"{path} is damaged, it is no valid JSON: {error}. {CURE}") from error
 
-# %% ../nbs/01_checkpoint.ipynb #f100e999
+# %% ../nbs/01_checkpoint.ipynb #a1699cf7
 CURE = "A file of the Hub is fetched again by from_pretrained(…, force_download=True); any other must be copied again."
 
-# %% ../nbs/01_checkpoint.ipynb #aac25cb8
+# %% ../nbs/01_checkpoint.ipynb #91ff4e6c
 def describe_damage(path: Path) -> str:
     "Return what is known about an unreadable weights file: its size, and what it should be."
     size = path.stat().st_size
@@ -113,7 +113,7 @@ def describe_damage(path: Path) -> str:
         expected += max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
     return f"{size:,} bytes; by its header it should have {expected:,}"
 
-# %% ../nbs/01_checkpoint.ipynb #2d61b5fe
+# %% ../nbs/01_checkpoint.ipynb #58499a41
 def read_weights(
     path: Path,  # a `.safetensors` file, or a `.bin` file as `torch.save` writes it
 ) -> dict[str, Tensor]:
@@ -129,7 +129,7 @@ def read_weights(
         except (ValueError, KeyError, OSError): damage = "its header makes no sense"
         raise OSError(f"{path} cannot be read ({damage}). {CURE} The reader says: {error}") from error
 
-# %% ../nbs/01_checkpoint.ipynb #3c0d2367
+# %% ../nbs/01_checkpoint.ipynb #c409a653
 def read_state(source: Checkpoint) -> dict[str, Tensor]:
     "Return a checkpoint's state dictionary: safetensors first, then `.bin`; each whole or in shards."
     for name in ("model.safetensors", "pytorch_model.bin"):
@@ -142,13 +142,13 @@ def read_state(source: Checkpoint) -> dict[str, Tensor]:
             return state
     raise OSError(f"{source.name!r} has no weights: there is no model.safetensors, pytorch_model.bin or index of shards.")
 
-# %% ../nbs/01_checkpoint.ipynb #bcd211bc
+# %% ../nbs/01_checkpoint.ipynb #f928401e
 def some(names, most: int = 4) -> str:
     "Return the first few of many names as text."
     names = sorted(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
-# %% ../nbs/01_checkpoint.ipynb #f885a391
+# %% ../nbs/01_checkpoint.ipynb #edcdde0f
 def rename_keys(
     state: dict[str, Tensor],  # a state dictionary
     renames: dict[str, str],  # regular expression → replacement; a key that becomes empty is dropped
@@ -163,7 +163,7 @@ def rename_keys(
         renamed[new] = tensor
     return renamed
 
-# %% ../nbs/01_checkpoint.ipynb #18b42a1f
+# %% ../nbs/01_checkpoint.ipynb #ffc0f8eb
 def load_state(
     model: nn.Module,  # the model to fill; its parameters may be on the `meta` device, without memory
     state: dict[str, Tensor],  # the weights; they become the model's own, without a copy
@@ -184,7 +184,7 @@ def load_state(
         logger.warning(f"{name}: {len(left_over)} weights are not part of a {kind} and were left out: {some(left_over)}.")
     model.load_state_dict({key: state[key] for key in wanted}, assign=True)
 
-# %% ../nbs/01_checkpoint.ipynb #beecc2b1
+# %% ../nbs/01_checkpoint.ipynb #b94db4e8
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     "Open a file for writing that takes the place of `path` once it is complete, and vanishes if anything is raised."
@@ -201,7 +201,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
 
-# %% ../nbs/01_checkpoint.ipynb #06506304
+# %% ../nbs/01_checkpoint.ipynb #cda646f0
 def write_files(
     folder: str | os.PathLike,  # made if it is not there
     writers: dict[str, Callable[[BinaryIO], object]],  # file name → a function that writes into an open file
@@ -219,7 +219,7 @@ def write_files(
                       f"Is the disk full, or the folder read-only? The system says: {error}") from error
     return folder
 
-# %% ../nbs/01_checkpoint.ipynb #1966566d
+# %% ../nbs/01_checkpoint.ipynb #e2072f32
 WEIGHT_FILES = re.compile(r"(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?")
 
 

@@ -12,7 +12,7 @@ from os import PathLike
 from . import __version__
 from .checkpoint import Checkpoint, write_files
 
-# %% ../nbs/00_config.ipynb #1bdf8a41
+# %% ../nbs/00_config.ipynb #0f0a993e
 def check_names(
     names,  # the names given
     known: list[str],  # the names that exist
@@ -25,7 +25,7 @@ def check_names(
         hint = f"Did you mean {close[0]!r}?" if close else f"It knows {', '.join(known)}."
         raise TypeError(f"{owner} has no setting {name!r}. {hint}")
 
-# %% ../nbs/00_config.ipynb #1b560973
+# %% ../nbs/00_config.ipynb #77858824
 class PreTrainedConfig:
     "Hold the settings of a model, as attributes and as JSON (transformers: `PreTrainedConfig`)."
     model_type = ""  # the name of the architecture in a `config.json`
@@ -73,7 +73,7 @@ class PreTrainedConfig:
         "Write `config.json` into `folder`, which is made if it is not there."
         write_files(folder, {"config.json": lambda file: file.write(self.to_json_string().encode())})
 
-# %% ../nbs/00_config.ipynb #b867c6f5
+# %% ../nbs/00_config.ipynb #fe2b07ca
 @dataclass(kw_only=True, repr=False, eq=False)
 class BertConfig(PreTrainedConfig):
     "Describe a BERT (Devlin et al. 2018; transformers: `BertConfig`); raise ValueError for sizes that cannot work."
@@ -116,7 +116,7 @@ class BertConfig(PreTrainedConfig):
             if getattr(self, name, value) != value:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; this package builds {value!r} alone.")
 
-# %% ../nbs/00_config.ipynb #d1d73629
+# %% ../nbs/00_config.ipynb #43fc90ed
 CONFIGS = {config_class.model_type: config_class for config_class in [BertConfig]}
 
 

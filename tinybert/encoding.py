@@ -13,7 +13,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from .checkpoint import CURE, Checkpoint, write_files
 
-# %% ../nbs/03_encoding.ipynb #c428d011
+# %% ../nbs/03_encoding.ipynb #4229e147
 class BatchEncoding(dict):
     "Hold what a tokenizer returns, by name and as attributes (transformers: `BatchEncoding`)."
     def __getattr__(self, name: str):
@@ -26,7 +26,7 @@ class BatchEncoding(dict):
             raise ValueError("Only tensors can be moved. Encode with return_tensors='pt'.")
         return BatchEncoding({name: tensor.to(device) for name, tensor in self.items()})
 
-# %% ../nbs/03_encoding.ipynb #637dac96
+# %% ../nbs/03_encoding.ipynb #7c054c66
 def pad(
     lists: dict[str, list[list[int]]],  # input name → one row for each text
     padding: bool | str | None,  # True or "longest", "max_length", or no padding: False, None, "do_not_pad"
@@ -45,7 +45,7 @@ def pad(
         return row + rest if side == "right" else rest + row
     return {name: [fill(row, pad_token_id if name == "input_ids" else 0) for row in rows] for name, rows in lists.items()}
 
-# %% ../nbs/03_encoding.ipynb #4436ccd0
+# %% ../nbs/03_encoding.ipynb #0bdf8d10
 SPECIAL_TOKENS = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
 
 
@@ -68,7 +68,7 @@ def build_wordpiece(
     tokenizer.decoder = decoders.WordPiece()
     return tokenizer
 
-# %% ../nbs/03_encoding.ipynb #8e2ecc98
+# %% ../nbs/03_encoding.ipynb #41555f71
 def read_tokenizer(source: Checkpoint) -> tuple[Tokenizer, dict]:
     "Return the steps and the settings of a checkpoint's tokenizer; raise OSError if its files are missing or damaged."
     settings = dict(SPECIAL_TOKENS)
@@ -85,7 +85,7 @@ def read_tokenizer(source: Checkpoint) -> tuple[Tokenizer, dict]:
     raise OSError(f"{source.name!r} has no tokenizer: there is neither tokenizer.json nor vocab.txt. "
                   f"A model's own tokenizer is saved beside it with tokenizer.save_pretrained(folder).")
 
-# %% ../nbs/03_encoding.ipynb #c5d76a5c
+# %% ../nbs/03_encoding.ipynb #0629f06c
 def as_batch(
     text,  # str, list of str, or list of pairs of str
     text_pair,  # None, or a second text for each
@@ -105,7 +105,7 @@ def as_batch(
             raise TypeError(f"text number {number} is {item!r}; expected a str, or a pair of them.")
     return batch, single
 
-# %% ../nbs/03_encoding.ipynb #2c85359a
+# %% ../nbs/03_encoding.ipynb #3634361e
 def to_tensors(
     lists: dict[str, list[list[int]]],  # input name → one row for each text
     return_tensors: str,  # "pt"
@@ -118,7 +118,7 @@ def to_tensors(
                          f"Fill short ones up with padding=True; cut long ones with truncation=True.")
     return {name: torch.tensor(rows, dtype=torch.long) for name, rows in lists.items()}
 
-# %% ../nbs/03_encoding.ipynb #7ac1e926
+# %% ../nbs/03_encoding.ipynb #fba0a8c4
 class PreTrainedTokenizer:
     "Load, save, and translate between tokens and ids (transformers: `PreTrainedTokenizerFast`)."
     def __init__(self,
@@ -168,7 +168,7 @@ class PreTrainedTokenizer:
         if token is None: raise ValueError(f"There is no token with the id {ids}; this tokenizer has 0 … {len(self) - 1}.")
         return token
 
-# %% ../nbs/03_encoding.ipynb #a9607608
+# %% ../nbs/03_encoding.ipynb #132792b6
 def set_truncation(
     backend: Tokenizer,  # the tokenizer to switch
     truncation: bool | str | None,  # True or "longest_first", "only_first", "only_second", or none: False, None, "do_not_truncate"
@@ -184,7 +184,7 @@ def set_truncation(
     if max_length < specials: raise ValueError(f"max_length is {max_length}, but the special tokens alone take {specials}.")
     backend.enable_truncation(max_length, strategy=strategies[truncation], direction=side)
 
-# %% ../nbs/03_encoding.ipynb #320b8bf5
+# %% ../nbs/03_encoding.ipynb #4f83a7b9
 class BertTokenizer(PreTrainedTokenizer):
     "Encode text for BERT and decode ids (transformers: `BertTokenizer`)."
     def __call__(self,
@@ -224,6 +224,6 @@ class BertTokenizer(PreTrainedTokenizer):
         "Return the text of each row of ids."
         return [self.decode(row, skip_special_tokens) for row in sequences]
 
-# %% ../nbs/03_encoding.ipynb #4568d8d6
+# %% ../nbs/03_encoding.ipynb #c9a18fd0
 class AutoTokenizer(BertTokenizer):
     "Load the tokenizer of a checkpoint (transformers: `AutoTokenizer`)."

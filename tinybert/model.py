@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .checkpoint import Checkpoint, load_state, logger, read_state, rename_keys, write_checkpoint
 from .config import AutoConfig, BertConfig, PreTrainedConfig
 
-# %% ../nbs/02_model.ipynb #057cffb9
+# %% ../nbs/02_model.ipynb #6e4eff97
 class BertEmbeddings(nn.Module):
     "Turn token ids into vectors (Devlin et al. 2018, figure 2; transformers: `BertEmbeddings`)."
     def __init__(self, config: BertConfig):
@@ -34,7 +34,7 @@ class BertEmbeddings(nn.Module):
         vectors = vectors + self.position_embeddings(position_ids)  # (B, T, C)
         return self.dropout(self.LayerNorm(vectors))
 
-# %% ../nbs/02_model.ipynb #2e2f9d7f
+# %% ../nbs/02_model.ipynb #7b96a896
 def attention(
     query: Tensor,  # (…, T, D)
     key: Tensor,  # (…, T, D)
@@ -48,7 +48,7 @@ def attention(
     weights = F.dropout(fits.softmax(dim=-1), dropout)  # (…, T, T)
     return weights @ value, weights
 
-# %% ../nbs/02_model.ipynb #80943a68
+# %% ../nbs/02_model.ipynb #eb701e3b
 class BertSelfAttention(nn.Module):
     "Let the tokens of a text exchange information, in several heads (transformers: `BertSelfAttention`)."
     def __init__(self, config: BertConfig):
@@ -67,7 +67,7 @@ class BertSelfAttention(nn.Module):
         else: mixed, weights = F.scaled_dot_product_attention(query, key, value, mask, dropout), None
         return mixed.transpose(1, 2).flatten(2), weights  # (B, T, C), (B, H, T, T)
 
-# %% ../nbs/02_model.ipynb #03ac5376
+# %% ../nbs/02_model.ipynb #fc5e50c7
 ACTIVATIONS = {
     "gelu": F.gelu,
     "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
@@ -87,7 +87,7 @@ class BertIntermediate(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> Tensor: return self.activation(self.dense(hidden_states))  # (B, T, 4C)
 
-# %% ../nbs/02_model.ipynb #cb1eceac
+# %% ../nbs/02_model.ipynb #850d909f
 class BertOutput(nn.Module):
     "End one half of a layer: map to width C, add to what came in, normalise (transformers: `BertOutput`, `BertSelfOutput`)."
     def __init__(self, width: int, config: BertConfig):
@@ -99,7 +99,7 @@ class BertOutput(nn.Module):
     def forward(self, result: Tensor, hidden_states: Tensor) -> Tensor:
         return self.LayerNorm(self.dropout(self.dense(result)) + hidden_states)  # (B, T, C)
 
-# %% ../nbs/02_model.ipynb #ff501700
+# %% ../nbs/02_model.ipynb #762ae34d
 class BertAttention(nn.Module):
     "The first half of a layer: tokens mix (transformers: `BertAttention`)."
     def __init__(self, config: BertConfig):
@@ -124,7 +124,7 @@ class BertLayer(nn.Module):
         hidden_states, weights = self.attention(hidden_states, mask, output_attentions)
         return self.output(self.intermediate(hidden_states), hidden_states), weights
 
-# %% ../nbs/02_model.ipynb #d4445ccd
+# %% ../nbs/02_model.ipynb #8f859678
 class BertEncoder(nn.Module):
     "All layers in a row (transformers: `BertEncoder`)."
     def __init__(self, config: BertConfig):
@@ -140,7 +140,7 @@ class BertEncoder(nn.Module):
             attentions.append(weights)  # (B, H, T, T) or None
         return [*kept, hidden_states], attentions
 
-# %% ../nbs/02_model.ipynb #32a1cb15
+# %% ../nbs/02_model.ipynb #3916f974
 class BertPooler(nn.Module):
     "Make one vector for each text of its first token's vector (transformers: `BertPooler`)."
     def __init__(self, config: BertConfig):
@@ -149,7 +149,7 @@ class BertPooler(nn.Module):
 
     def forward(self, first_token: Tensor) -> Tensor: return torch.tanh(self.dense(first_token))  # (B, C)
 
-# %% ../nbs/02_model.ipynb #d595c2f4
+# %% ../nbs/02_model.ipynb #2fd93427
 class ModelOutput(dict):
     "Hold what a model returns: readable as attributes, by name and by number (transformers: `ModelOutput`)."
     def __init__(self, **values):
@@ -161,18 +161,18 @@ class ModelOutput(dict):
 
     def to_tuple(self) -> tuple: return tuple(self.values())
 
-# %% ../nbs/02_model.ipynb #eaf44073
+# %% ../nbs/02_model.ipynb #ebea262b
 def first_tokens(attention_mask: Tensor) -> Tensor:
     "Return the column of the first real token in each row, (B,)."
     return attention_mask.int().argmax(dim=1)
 
-# %% ../nbs/02_model.ipynb #3742c5ef
+# %% ../nbs/02_model.ipynb #4897d5cc
 def count_positions(attention_mask: Tensor) -> Tensor:
     "Return each token's place counted from the first real token, (B, T); padding before it has place 0."
     columns = torch.arange(attention_mask.shape[1], device=attention_mask.device)
     return (columns - first_tokens(attention_mask)[:, None]).clamp(min=0)  # (B, T)
 
-# %% ../nbs/02_model.ipynb #1882212e
+# %% ../nbs/02_model.ipynb #78a854ff
 def check_ids(name: str, ids: Tensor, shape: tuple[int, ...], limit: int, advice: str) -> None:
     "Raise TypeError or ValueError if ids are no integers, or have another shape, or are not in 0 … limit - 1."
     if not isinstance(ids, Tensor): raise TypeError(f"{name} is a {type(ids).__name__}; give a tensor: torch.tensor(…).")
@@ -183,7 +183,7 @@ def check_ids(name: str, ids: Tensor, shape: tuple[int, ...], limit: int, advice
     if low < 0 or high >= limit:
         raise ValueError(f"{name} has the value {low if low < 0 else high}; it must lie in 0 … {limit - 1}. {advice}")
 
-# %% ../nbs/02_model.ipynb #a4ef201f
+# %% ../nbs/02_model.ipynb #abc94a31
 def check_inputs(config: BertConfig, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds) -> None:
     "Raise TypeError or ValueError for inputs that do not fit the model or each other."
     if (input_ids is None) == (inputs_embeds is None):
@@ -206,7 +206,7 @@ def check_inputs(config: BertConfig, input_ids, attention_mask, token_type_ids, 
     ):
         if ids is not None: check_ids(name, ids, shape, limit, advice)
 
-# %% ../nbs/02_model.ipynb #bfa7f956
+# %% ../nbs/02_model.ipynb #1435be57
 def warn_of_padding(model: nn.Module, input_ids: Tensor) -> None:
     "Log one line, once for a model, if a row begins or ends with padding that no mask marks."
     if torch.compiler.is_compiling() or model.config.pad_token_id is None or input_ids.numel() == 0: return
@@ -215,7 +215,7 @@ def warn_of_padding(model: nn.Module, input_ids: Tensor) -> None:
         logger.warning(f"The input has padding (id {model.config.pad_token_id}) but no attention_mask, so the padding counts "
                        f"as text. Pass the tokenizer's attention_mask too: model(**tokenizer(…)).")
 
-# %% ../nbs/02_model.ipynb #556208e0
+# %% ../nbs/02_model.ipynb #a8f57199
 def init_weights(model: nn.Module, deviation: float) -> None:
     "Draw all weights afresh: matrices normal with this deviation, biases 0, the row of the padding token 0."
     for module in model.modules():
@@ -224,7 +224,7 @@ def init_weights(model: nn.Module, deviation: float) -> None:
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:
             with torch.no_grad(): module.weight[module.padding_idx].zero_()
 
-# %% ../nbs/02_model.ipynb #fdb880c5
+# %% ../nbs/02_model.ipynb #88119258
 def build(
     model_class: type,  # a subclass of `PreTrainedModel`
     config: PreTrainedConfig,  # its sizes
@@ -244,7 +244,7 @@ def build(
     load_state(model, {key: tensor.to(dtype) for key, tensor in state.items()}, name)
     return model.eval()
 
-# %% ../nbs/02_model.ipynb #2765c004
+# %% ../nbs/02_model.ipynb #c7a9439d
 class PreTrainedModel(nn.Module):
     "Create, load and save a model (transformers: `PreTrainedModel`)."
     config_class = AutoConfig
@@ -285,7 +285,7 @@ class PreTrainedModel(nn.Module):
         vars(config).pop("torch_dtype", None)  # the older name of the same fact
         write_checkpoint(folder, config.to_json_string(), self.state_dict(), safe_serialization=safe_serialization)
 
-# %% ../nbs/02_model.ipynb #5d854ad2
+# %% ../nbs/02_model.ipynb #a58989dd
 class BertModel(PreTrainedModel):
     "Turn token ids into one vector for each token, and one for each text (transformers: `BertModel`)."
     config_class = BertConfig
@@ -329,7 +329,7 @@ class BertModel(PreTrainedModel):
             hidden_states=tuple(hidden_states) if output_hidden_states else None,
             attentions=tuple(w.masked_fill(~real[:, None, :, None], 0) for w in attentions) if output_attentions else None)
 
-# %% ../nbs/02_model.ipynb #05bc6af1
+# %% ../nbs/02_model.ipynb #b6c228c4
 MODELS = {"bert": BertModel}  # model_type → class
 
 

@@ -1,0 +1,143 @@
+"The package: its names, what importing it costs and loads, how its modules hang together, and the section's own code."
+
+import ast
+import graphlib
+import json
+import statistics
+import sys
+
+import pytest
+import torch
+from conftest import ROOT, reference, run_python
+
+import tinybert
+
+MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "tinybert").glob("*.py") if path.stem != "_modidx"}
+
+
+def imported(tree: ast.AST) -> set[str]:
+    "Return what a module imports, anywhere in it: `torch`, `.config`."
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import): names |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level: names |= {"." + (node.module or name.name) for name in node.names}
+        elif isinstance(node, ast.ImportFrom): names.add(node.module.partition(".")[0])
+    return names
+
+
+def test_every_public_name_is_there():
+    names = {"AutoConfig", "AutoModel", "AutoTokenizer", "BatchEncoding", "BertConfig", "BertModel", "BertTokenizer"}
+    assert names <= set(tinybert.__all__) <= set(dir(tinybert))
+    for name in tinybert.__all__: assert getattr(tinybert, name).__name__ == name and getattr(tinybert, name).__doc__
+    with pytest.raises(AttributeError, match="'tinybert' has no attribute 'AutoModle'"): tinybert.AutoModle
+
+
+def test_public_names_are_those_of_transformers():
+    import transformers
+    own = {"Checkpoint"}
+    theirs = {"ModelOutput": transformers.utils.ModelOutput, "PreTrainedTokenizer": transformers.PreTrainedTokenizerFast}
+    for name in set(tinybert.__all__) - own - theirs.keys(): assert hasattr(transformers, name), name
+
+
+def test_import_costs_next_to_nothing_on_top_of_torch():
+    code = "import torch, time; start = time.perf_counter(); import tinybert; print(time.perf_counter() - start)"
+    assert statistics.median(float(run_python(code)) for _ in range(5)) < 0.15
+
+
+def test_import_loads_nothing_heavy():
+    printed = run_python("""if True:
+        import json, sys
+        import tinybert
+        alone = sorted(sys.modules)
+        from tinybert import BertConfig
+        BertConfig()
+        print(json.dumps([alone, sorted(sys.modules)]))""")
+    alone, config = map(set, json.loads(printed))
+    assert not alone & {"torch", "numpy", "transformers", "huggingface_hub", "tokenizers", "safetensors"}
+    assert "torch" in config  # so that the next line means something
+    assert not config & {"transformers", "huggingface_hub", "tokenizers", "safetensors", "requests", "httpx", "matplotlib"}
+
+
+def test_modules_import_nothing_that_is_not_theirs():
+    allowed = {"torch", "tokenizers", "huggingface_hub", "safetensors", *sys.stdlib_module_names}
+    for name, tree in MODULES.items():
+        outside = {found for found in imported(tree) if not found.startswith(".")} - allowed
+        assert not outside, f"{name} imports {outside}"
+
+
+def test_modules_depend_downwards_only():
+    graph = {f".{name}": imported(tree) & {f".{other}" for other in MODULES} for name, tree in MODULES.items() if name != "__init__"}
+    assert graph[".model"] >= {".config", ".checkpoint"}
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
+    assert not graph[".checkpoint"]  # knows nothing of BERT
+
+
+# The section's code, block by block; nothing but the name of the library is changed.
+
+SECTION = [
+    '''
+from transformers import BertConfig, BertModel
+
+# Building the config
+config = BertConfig()
+
+# Building the model from the config
+model = BertModel(config)
+''', '''
+print(config)
+''', '''
+from transformers import BertConfig, BertModel
+
+config = BertConfig()
+model = BertModel(config)
+
+# Model is randomly initialized!
+''', '''
+from transformers import BertModel
+
+model = BertModel.from_pretrained("bert-base-cased")
+''', '''
+model.save_pretrained("directory_on_my_computer")
+''', '''
+sequences = ["Hello!", "Cool.", "Nice!"]
+''', '''
+encoded_sequences = [
+    [101, 7592, 999, 102],
+    [101, 4658, 1012, 102],
+    [101, 3835, 999, 102],
+]
+''', '''
+import torch
+
+model_inputs = torch.tensor(encoded_sequences)
+''', '''
+output = model(model_inputs)
+''']
+
+
+def test_the_sections_code_runs(hub, tmp_path):
+    bert = reference(vocab_size=28996)  # as many words as bert-base-cased has
+    bert.save_pretrained(tmp_path / "files")
+    hub.add("bert-base-cased", {path.name: path.read_bytes() for path in (tmp_path / "files").iterdir()})
+    (tmp_path / "here").mkdir()
+    code = "".join(SECTION).replace("from transformers import", "from tinybert import")
+    assert "transformers" not in code
+    printed = run_python(code + 'torch.save({**output}, "output")', folder=tmp_path / "here",
+                         HF_HOME=str(tmp_path / "home"), HF_ENDPOINT=hub.url)
+    assert printed.startswith("BertConfig {") and '"hidden_size": 768' in printed
+    folder = tmp_path / "here/directory_on_my_computer"
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "pytorch_model.bin"]
+    assert json.loads((folder / "config.json").read_text())["_name_or_path"] == "bert-base-cased"
+    output = torch.load(tmp_path / "here/output")
+    ids = torch.tensor([[101, 7592, 999, 102], [101, 4658, 1012, 102], [101, 3835, 999, 102]])
+    with torch.no_grad(): expected = bert(ids)
+    torch.testing.assert_close(output["last_hidden_state"], expected.last_hidden_state, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(output["pooler_output"], expected.pooler_output, rtol=1e-4, atol=1e-5)
+    assert (tmp_path / "home/hub/models--bert-base-cased/snapshots").is_dir()
+
+
+def test_the_sections_code_is_the_sections():
+    "Each block stands in the course text as it does here, if the text is at hand."
+    text = ROOT.parent / "shared/seed/000_794fa58c0656857e.txt"
+    if not text.exists(): pytest.skip("the course text is not part of the repository")
+    for block in SECTION: assert block.strip() in text.read_text(encoding="utf-8")
