@@ -12,7 +12,7 @@ from os import PathLike
 from . import __version__
 from .checkpoint import Checkpoint, write_files
 
-# %% ../nbs/00_config.ipynb #0f0a993e
+# %% ../nbs/00_config.ipynb #9822aeac
 def check_names(
     names,  # the names given
     known: list[str],  # the names that exist
@@ -21,15 +21,15 @@ def check_names(
     "Raise TypeError for a name that is not known, with the nearest one that is."
     for name in names:
         if name in known: continue
-        close = difflib.get_close_matches(name, known, n=1)
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
         hint = f"Did you mean {close[0]!r}?" if close else f"It knows {', '.join(known)}."
         raise TypeError(f"{owner} has no setting {name!r}. {hint}")
 
-# %% ../nbs/00_config.ipynb #77858824
+# %% ../nbs/00_config.ipynb #4c358329
 class PreTrainedConfig:
     "Hold the settings of a model, as attributes and as JSON (transformers: `PreTrainedConfig`)."
     model_type = ""  # the name of the architecture in a `config.json`
-    only = {}  # settings of which this package builds one value alone
+    only = {}  # settings of which a single value is supported
 
     def __new__(cls, **settings):
         check_names(settings, [field.name for field in fields(cls)], cls.__name__)
@@ -73,7 +73,7 @@ class PreTrainedConfig:
         "Write `config.json` into `folder`, which is made if it is not there."
         write_files(folder, {"config.json": lambda file: file.write(self.to_json_string().encode())})
 
-# %% ../nbs/00_config.ipynb #fe2b07ca
+# %% ../nbs/00_config.ipynb #46425884
 @dataclass(kw_only=True, repr=False, eq=False)
 class BertConfig(PreTrainedConfig):
     "Describe a BERT (Devlin et al. 2018; transformers: `BertConfig`); raise ValueError for sizes that cannot work."
@@ -95,8 +95,8 @@ class BertConfig(PreTrainedConfig):
     use_cache: bool = True  # for decoders; kept because the files have it
     classifier_dropout: float | None = None  # dropout before a classification head; None: hidden_dropout_prob
     tie_word_embeddings: bool = True  # whether a language-model head shares the word table
-    is_decoder: bool = False  # True is refused: this package builds encoders
-    add_cross_attention: bool = False  # True is refused, likewise
+    is_decoder: bool = False  # only False is supported: this is an encoder
+    add_cross_attention: bool = False  # only False is supported
 
     model_type = "bert"
     only = {"is_decoder": False, "add_cross_attention": False, "position_embedding_type": "absolute"}
@@ -109,12 +109,16 @@ class BertConfig(PreTrainedConfig):
                      "max_position_embeddings", "type_vocab_size"):
             if type(size := getattr(self, name)) is not int or size < 1:
                 raise ValueError(f"{name} is {size!r}; it must be a whole number from 1 up.")
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            if not 0 <= getattr(self, name) <= 1: raise ValueError(f"{name} is {getattr(self, name)!r}; it must be from 0 to 1.")
+        if self.pad_token_id is not None and not 0 <= self.pad_token_id < self.vocab_size:
+            raise ValueError(f"pad_token_id is {self.pad_token_id}, but the vocabulary has the ids 0 … {self.vocab_size - 1}.")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(f"hidden_size is {self.hidden_size} and num_attention_heads is {self.num_attention_heads}: "
                              f"the heads share the width evenly, so it must be a multiple of their number.")
         for name, value in self.only.items():
             if getattr(self, name, value) != value:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; this package builds {value!r} alone.")
+                raise ValueError(f"{name} is {getattr(self, name)!r}; only {value!r} is supported.")
 
 # %% ../nbs/00_config.ipynb #43fc90ed
 CONFIGS = {config_class.model_type: config_class for config_class in [BertConfig]}

@@ -26,11 +26,11 @@ class BatchEncoding(dict):
             raise ValueError("Only tensors can be moved. Encode with return_tensors='pt'.")
         return BatchEncoding({name: tensor.to(device) for name, tensor in self.items()})
 
-# %% ../nbs/03_encoding.ipynb #7c054c66
+# %% ../nbs/03_encoding.ipynb #0e125208
 def pad(
     lists: dict[str, list[list[int]]],  # input name → one row for each text
     padding: bool | str | None,  # True or "longest", "max_length", or no padding: False, None, "do_not_pad"
-    max_length: int | None,  # in tokens, for "max_length"
+    max_length: int | None,  # in tokens, for "max_length"; longer rows stay as they are
     pad_token_id: int,  # fills up input_ids; 0 fills up the others
     side: str,  # "right" or "left": where the filler goes
 ) -> dict[str, list[list[int]]]:
@@ -45,7 +45,7 @@ def pad(
         return row + rest if side == "right" else rest + row
     return {name: [fill(row, pad_token_id if name == "input_ids" else 0) for row in rows] for name, rows in lists.items()}
 
-# %% ../nbs/03_encoding.ipynb #0bdf8d10
+# %% ../nbs/03_encoding.ipynb #0a8fc7fa
 SPECIAL_TOKENS = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
 
 
@@ -53,7 +53,7 @@ def build_wordpiece(
     vocab: dict[str, int],  # token → id
     settings: dict,  # the content of `tokenizer_config.json`, which may name the special tokens
 ) -> Tokenizer:
-    "Put BERT's four steps together (Devlin et al. 2018; transformers: `BertTokenizer`)."
+    "Put BERT's steps together (Devlin et al. 2018; transformers: `BertTokenizer`)."
     if absent := [settings[name] for name in SPECIAL_TOKENS if settings[name] not in vocab]:
         raise ValueError(f"The vocabulary has no {', '.join(absent)}. Is it a vocab.txt of a BERT, one token a line?")
     tokenizer = Tokenizer(models.WordPiece(vocab, unk_token=settings["unk_token"]))
@@ -118,11 +118,11 @@ def to_tensors(
                          f"Fill short ones up with padding=True; cut long ones with truncation=True.")
     return {name: torch.tensor(rows, dtype=torch.long) for name, rows in lists.items()}
 
-# %% ../nbs/03_encoding.ipynb #fba0a8c4
+# %% ../nbs/03_encoding.ipynb #31efdb79
 class PreTrainedTokenizer:
     "Load, save, and translate between tokens and ids (transformers: `PreTrainedTokenizerFast`)."
     def __init__(self,
-        backend: Tokenizer,  # the four steps
+        backend: Tokenizer,  # the steps
         settings: dict,  # the content of `tokenizer_config.json`
     ):
         backend.no_truncation(); backend.no_padding()  # some files have them switched on
@@ -184,7 +184,7 @@ def set_truncation(
     if max_length < specials: raise ValueError(f"max_length is {max_length}, but the special tokens alone take {specials}.")
     backend.enable_truncation(max_length, strategy=strategies[truncation], direction=side)
 
-# %% ../nbs/03_encoding.ipynb #4f83a7b9
+# %% ../nbs/03_encoding.ipynb #a15063de
 class BertTokenizer(PreTrainedTokenizer):
     "Encode text for BERT and decode ids (transformers: `BertTokenizer`)."
     def __call__(self,
@@ -203,7 +203,9 @@ class BertTokenizer(PreTrainedTokenizer):
         max_length = self.model_max_length if max_length is None else max_length
         specials = self.backend.num_special_tokens_to_add(any(isinstance(item, tuple) for item in batch))
         set_truncation(self.backend, truncation, max_length, specials * add_special_tokens, self.truncation_side)
-        encodings = self.backend.encode_batch(batch, add_special_tokens=add_special_tokens)
+        try: encodings = self.backend.encode_batch(batch, add_special_tokens=add_special_tokens)
+        except Exception as error:  # the library raises plain Exception, for "only_second" without a second text, say
+            raise ValueError(f"These texts cannot be encoded with truncation={truncation!r}: {error}") from error
         lists = {"input_ids": [encoding.ids for encoding in encodings],
                  "token_type_ids": [encoding.type_ids for encoding in encodings],
                  "attention_mask": [encoding.attention_mask for encoding in encodings]}

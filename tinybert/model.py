@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from .checkpoint import Checkpoint, load_state, logger, read_state, rename_keys, write_checkpoint
 from .config import AutoConfig, BertConfig, PreTrainedConfig
 
-# %% ../nbs/02_model.ipynb #6e4eff97
+# %% ../nbs/02_model.ipynb #8433f772
 class BertEmbeddings(nn.Module):
-    "Turn token ids into vectors (Devlin et al. 2018, figure 2; transformers: `BertEmbeddings`)."
+    "Add place and segment to word vectors, and normalise (Devlin et al. 2018, figure 2; transformers: `BertEmbeddings`)."
     def __init__(self, config: BertConfig):
         super().__init__()
         C = config.hidden_size
@@ -34,15 +34,15 @@ class BertEmbeddings(nn.Module):
         vectors = vectors + self.position_embeddings(position_ids)  # (B, T, C)
         return self.dropout(self.LayerNorm(vectors))
 
-# %% ../nbs/02_model.ipynb #7b96a896
+# %% ../nbs/02_model.ipynb #7dbdd49a
 def attention(
     query: Tensor,  # (…, T, D)
     key: Tensor,  # (…, T, D)
     value: Tensor,  # (…, T, D)
-    mask: Tensor | None = None,  # bool, broadcast to (…, T, T): True where the query in this row may use this key
+    mask: Tensor | None = None,  # bool, broadcast to (…, T, T): True where a query (row) may use a key (column)
     dropout: float = 0.0,  # share of attention weights set to 0
 ) -> tuple[Tensor, Tensor]:
-    "Return the attended values (…, T, D) and the attention weights (…, T, T) (Vaswani et al. 2017, equation 1)."
+    "Return the attended values (…, T, D) and the weights (…, T, T), nan without any usable key (Vaswani et al. 2017, eq. 1)."
     fits = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # (…, T, T)
     if mask is not None: fits = fits.masked_fill(~mask, float("-inf"))
     weights = F.dropout(fits.softmax(dim=-1), dropout)  # (…, T, T)
@@ -67,7 +67,7 @@ class BertSelfAttention(nn.Module):
         else: mixed, weights = F.scaled_dot_product_attention(query, key, value, mask, dropout), None
         return mixed.transpose(1, 2).flatten(2), weights  # (B, T, C), (B, H, T, T)
 
-# %% ../nbs/02_model.ipynb #fc5e50c7
+# %% ../nbs/02_model.ipynb #98376d96
 ACTIVATIONS = {
     "gelu": F.gelu,
     "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
@@ -85,7 +85,7 @@ class BertIntermediate(nn.Module):
         self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
         self.activation = ACTIVATIONS[config.hidden_act]
 
-    def forward(self, hidden_states: Tensor) -> Tensor: return self.activation(self.dense(hidden_states))  # (B, T, 4C)
+    def forward(self, hidden_states: Tensor) -> Tensor: return self.activation(self.dense(hidden_states))  # (B, T, intermediate_size)
 
 # %% ../nbs/02_model.ipynb #850d909f
 class BertOutput(nn.Module):
@@ -172,18 +172,18 @@ def count_positions(attention_mask: Tensor) -> Tensor:
     columns = torch.arange(attention_mask.shape[1], device=attention_mask.device)
     return (columns - first_tokens(attention_mask)[:, None]).clamp(min=0)  # (B, T)
 
-# %% ../nbs/02_model.ipynb #78a854ff
+# %% ../nbs/02_model.ipynb #ad3757f7
 def check_ids(name: str, ids: Tensor, shape: tuple[int, ...], limit: int, advice: str) -> None:
     "Raise TypeError or ValueError if ids are no integers, or have another shape, or are not in 0 … limit - 1."
     if not isinstance(ids, Tensor): raise TypeError(f"{name} is a {type(ids).__name__}; give a tensor: torch.tensor(…).")
-    if ids.is_floating_point(): raise TypeError(f"{name} has the dtype {ids.dtype}; ids are integers: torch.long.")
+    if ids.dtype not in (torch.int64, torch.int32): raise TypeError(f"{name} has the dtype {ids.dtype}; ids are of torch.long.")
     if ids.shape != shape: raise ValueError(f"{name} has the shape {tuple(ids.shape)}; expected {tuple(shape)}, like the input.")
     if torch.compiler.is_compiling() or ids.numel() == 0: return  # a compiled graph has no place for Python's if
     low, high = ids.min().item(), ids.max().item()
     if low < 0 or high >= limit:
         raise ValueError(f"{name} has the value {low if low < 0 else high}; it must lie in 0 … {limit - 1}. {advice}")
 
-# %% ../nbs/02_model.ipynb #abc94a31
+# %% ../nbs/02_model.ipynb #b93a4fed
 def check_inputs(config: BertConfig, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds) -> None:
     "Raise TypeError or ValueError for inputs that do not fit the model or each other."
     if (input_ids is None) == (inputs_embeds is None):
@@ -194,11 +194,15 @@ def check_inputs(config: BertConfig, input_ids, attention_mask, token_type_ids, 
         raise ValueError(f"{name} has the shape {tuple(given.shape)}; expected (texts, tokens{', width' * (rank - 2)}). "
                          f"A single text needs a batch of one: add [None] or put the list in brackets.")
     shape, places = given.shape[:2], config.max_position_embeddings
+    if rank == 3 and given.shape[2] != config.hidden_size:
+        raise ValueError(f"inputs_embeds has vectors of width {given.shape[2]}; this model's are of width {config.hidden_size}.")
+    if shape[1] == 0: raise ValueError(f"{name} has the shape {tuple(given.shape)}: there is not one token in it.")
     if shape[1] > places:
         raise ValueError(f"The texts are {shape[1]} tokens long; this model has {places} positions. "
                          f"Cut them: tokenizer(…, truncation=True, max_length={places}).")
-    if attention_mask is not None and attention_mask.shape != shape:
-        raise ValueError(f"attention_mask has the shape {tuple(attention_mask.shape)}; expected {tuple(shape)}, like the input.")
+    if attention_mask is not None and getattr(attention_mask, "shape", None) != shape:
+        found = tuple(attention_mask.shape) if isinstance(attention_mask, Tensor) else type(attention_mask).__name__
+        raise ValueError(f"attention_mask is {found}; expected a tensor of the shape {tuple(shape)}, like the input.")
     for name, ids, limit, advice in (
         ("input_ids", input_ids, config.vocab_size, "Was the text encoded with this checkpoint's own tokenizer?"),
         ("token_type_ids", token_type_ids, config.type_vocab_size, "0 marks the first text, 1 the second."),
