@@ -181,13 +181,12 @@ def test_wrong_shape_names_both_shapes(tmp_path):
 def test_fewer_layers_than_the_file_are_reported(tmp_path, caplog):
     model = BertModel.from_pretrained(write_bert(tmp_path, small().state_dict()), num_hidden_layers=1)
     assert len(model.encoder.layer) == 1 and len(caplog.records) == 1
-    assert "encoder.layer.1" in caplog.text and "16 weights" in caplog.text
+    assert "encoder.layer.1" in caplog.text
 
 
 def test_other_family_is_refused_by_both_names(tmp_path):
     transformers.RobertaModel(transformers.RobertaConfig(**SIZES)).save_pretrained(tmp_path)
-    for loader in (BertModel, AutoModel):
-        with pytest.raises(ValueError, match="'roberta'.*bert"): loader.from_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="'roberta'.*'bert'"): BertModel.from_pretrained(tmp_path)
 
 
 def test_weights_of_another_family_are_refused(tmp_path):
@@ -283,6 +282,12 @@ def test_a_file_is_no_folder(tmp_path):
 def test_a_save_writes_exactly_two_files(tmp_path, safe):
     small().save_pretrained(tmp_path / "new" / "folder", safe_serialization=safe)
     assert listing(tmp_path / "new/folder") == sorted(["config.json", WEIGHTS[safe]])
+
+
+def test_safetensors_carry_the_mark_of_torch(tmp_path):
+    "transformers 4 refuses a file without it."
+    small().save_pretrained(tmp_path, safe_serialization=True)
+    with safetensors.safe_open(tmp_path / "model.safetensors", "pt") as file: assert file.metadata() == {"format": "pt"}
 
 
 def test_the_section_ls(tmp_path):
@@ -419,9 +424,12 @@ def test_loading_needs_little_more_memory_than_the_file(tmp_path, safe):
         BertModel.from_pretrained(sys.argv[2])  # what the first load of any model costs
         before = peak()
         model = BertModel.from_pretrained(sys.argv[1])
+        print(peak() - before)
         assert sum(parameter.sum() for parameter in model.parameters()) == 0  # all of it has been read
         print(peak() - before)""", tmp_path, tmp_path / "small")
-    assert 0.9 * size < int(printed) < 1.3 * size
+    loaded, used = map(int, printed.split())
+    assert loaded < 0.3 * size, "the file is not memory-mapped"
+    assert 0.9 * size < used < 1.3 * size
 
 
 # Saves that fail

@@ -223,6 +223,20 @@ def test_each_dropout_acts_in_training_only(which, attentions):
     assert torch.equal(run(plain), run(plain.eval()))
 
 
+def test_dropout_sits_where_transformers_has_it():
+    ours, theirs = twins(hidden_dropout_prob=0.3)
+    seen = []
+    for model in (ours, theirs):
+        seen.append({})
+        for name, module in model.named_modules():
+            if isinstance(module, torch.nn.Dropout) and not name.endswith("self.dropout"):  # ours is a function there
+                module.register_forward_hook(lambda module, given, result, name=name, seen=seen[-1]: seen.update({name: given[0]}))
+        model(torch.tensor([[5, 6, 7]]))
+    assert list(seen[0]) == list(seen[1]) and len(seen[0]) == 5
+    for name, given in seen[0].items(): torch.testing.assert_close(given, seen[1][name])
+    assert {module.p for module in ours.modules() if isinstance(module, torch.nn.Dropout)} == {0.3}
+
+
 def test_attention_dropout_scales_what_it_keeps():
     model = small(attention_probs_dropout_prob=0.4, hidden_dropout_prob=0.0).train()
     with torch.no_grad(): dropped = model(torch.arange(5, 25)[None] % 60, output_attentions=True).attentions[0]
@@ -386,7 +400,7 @@ ONES = torch.ones(2, 3, dtype=torch.long)
     (dict(input_ids=IDS, attention_mask=torch.ones(2, 4)), ValueError, ["attention_mask", "(2, 4)", "(2, 3)"]),
     (dict(input_ids=IDS, attention_mask=torch.ones(1, 3)), ValueError, ["attention_mask", "(1, 3)", "(2, 3)"]),
     (dict(input_ids=IDS, attention_mask=torch.ones(2, 1, 1, 3)), ValueError, ["attention_mask", "(2, 1, 1, 3)", "(2, 3)"]),
-    (dict(input_ids=IDS, attention_mask=ONES.tolist()), TypeError, ["attention_mask", "list", "tensor"]),
+    (dict(input_ids=IDS, attention_mask=ONES.tolist()), (TypeError, ValueError), ["attention_mask", "list", "tensor"]),
     (dict(input_ids=IDS, attention_mask=(1.0 - ONES) - torch.tensor([0, 0, 1e4])), ValueError, ["attention_mask", "-10000", "1", "0"]),
     (dict(input_ids=IDS, token_type_ids=ONES * 2), ValueError, ["token_type_ids", "2", "0 … 1"]),
     (dict(input_ids=IDS, token_type_ids=ONES[:, :2]), ValueError, ["token_type_ids", "(2, 2)", "(2, 3)"]),

@@ -2,11 +2,18 @@
 
 __version__ = "0.1.0"
 
+_families = ["Roberta", "XLMRoberta", "Camembert", "Electra", "MPNet", "DistilBert", "Albert"]
+_tasks = ["MaskedLM", "SequenceClassification", "TokenClassification", "QuestionAnswering"]
+_bert_tasks = ["NextSentencePrediction", "PreTraining", "MultipleChoice"]
 _modules = {
-    "config": ["AutoConfig", "BertConfig", "PreTrainedConfig"],
+    "config": ["BertConfig", "PreTrainedConfig"],
     "checkpoint": ["Checkpoint"],
-    "model": ["AutoModel", "BertModel", "ModelOutput", "PreTrainedModel"],
+    "model": ["BertModel", "ModelOutput", "PreTrainedModel"],
     "encoding": ["AutoTokenizer", "BatchEncoding", "BertTokenizer"],
+    "families": [f"{family}{kind}" for family in _families for kind in ("Config", "Model")],
+    "heads": [f"{family}For{task}" for family in ["Bert", *_families] for task in _tasks]
+             + [f"BertFor{task}" for task in _bert_tasks],
+    "auto": ["AutoConfig", "AutoModel", *(f"AutoModelFor{task}" for task in _tasks + _bert_tasks)],
 }
 _home = {name: module for module, names in _modules.items() for name in names}
 __all__ = sorted(_home)

@@ -45,7 +45,7 @@ def some(names, most: int = 4) -> str:
     names = sorted(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
-# %% ../nbs/01_checkpoint.ipynb #ee1d3a6f
+# %% ../nbs/01_checkpoint.ipynb #f3230f94
 class Checkpoint:
     "Find the files of a checkpoint: in a folder, in the Hub's cache, or on the Hub; raise OSError otherwise."
     def __init__(self,
@@ -61,11 +61,14 @@ class Checkpoint:
         self.name, self.revision, self.cache_dir, self.subfolder = str(name_or_folder), revision, cache_dir, subfolder
         self.local_files_only, self.force_download, self.token = local_files_only, force_download, token
         folder = Path(name_or_folder).expanduser()
-        self.folder = folder / subfolder if folder.is_dir() else None
+        self.folder = folder / subfolder if self.name and folder.is_dir() else None
         self.commit = self.offline = None  # settled by the first file; why the Hub cannot be asked
-        if self.folder is None and not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", self.name):
-            raise OSError(f"{self.name!r} is neither a folder on this machine nor a name on the Hub, such as "
-                          f"'bert-base-cased' or 'owner/name'.")
+        if self.folder is None:
+            from huggingface_hub.utils import validate_repo_id
+            try: validate_repo_id(self.name)
+            except ValueError as error:
+                raise OSError(f"{self.name!r} is neither a folder on this machine nor a name on the Hub, such as "
+                              f"'bert-base-cased' or 'owner/name'.") from error
 
     def find(self, filename: str) -> Path | None:
         "Return the path of a file on this machine, or None if the checkpoint does not have it."
@@ -80,7 +83,8 @@ class Checkpoint:
         return Path(found)
 
     def _download(self, filename: str) -> str | None:
-        from huggingface_hub import errors, hf_hub_download
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import RemoteEntryNotFoundError
         self.offline = self.offline or why_offline(self.local_files_only)
         if self.offline and self.commit: return None  # what the cache has of this commit is all there is
         if self.offline:
@@ -89,22 +93,31 @@ class Checkpoint:
         try:
             return hf_hub_download(self.name, filename, revision=self.commit or self.revision, token=self.token,
                                    cache_dir=self.cache_dir, force_download=self.force_download)
-        except errors.RemoteEntryNotFoundError: return None
-        except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError) as error:
-            raise OSError(f"{self.name!r}: {HUB_ERRORS.get(type(error).__name__, error)}") from error
+        except RemoteEntryNotFoundError: return None
+        except Exception as error:  # of the network, of HTTP, of the disk: there are too many kinds to list
+            meaning = HUB_ERRORS.get(type(error).__name__, f"its {filename} could not be downloaded. {error}")
+            raise OSError(f"{self.name!r} (revision {self.revision or 'main'}): {meaning}") from error
+
+    def lacks(self, what: str) -> OSError:
+        "Return the error for something that is not there, with what is known about why."
+        name = f"{self.name}/{self.subfolder}" if self.subfolder else self.name
+        if self.offline: return OSError(f"{name!r}: the cache has no {what}, and the Hub was not asked: {self.offline}.")
+        if not self.folder: return OSError(f"{name!r} has no {what} on the Hub.")
+        there = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
+        return OSError(f"{name!r} has no {what}; it holds {', '.join(there) or 'nothing'}.")
 
     def require(self, filename: str) -> Path:
-        "Return the path of a file; raise OSError that says what there is if it is missing."
+        "Return the path of a file; raise OSError if it is missing."
         if path := self.find(filename): return path
-        there = sorted(path.name for path in self.folder.iterdir()) if self.folder else []
-        raise OSError(f"{self.name!r} has no {filename}" + (f"; it holds {', '.join(there) or 'nothing'}." if self.folder
-                      else f" ({self.offline})." if self.offline else " on the Hub."))
+        raise self.lacks(filename)
 
     def read_json(self, filename: str) -> dict:
         "Return the content of a JSON file; raise OSError if it is missing or damaged."
         path = self.require(filename)
-        try: return json.loads(path.read_text(encoding="utf-8"))
+        try: content = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error: raise OSError(f"{path} is damaged, it is no valid JSON: {error}. {CURE}") from error
+        if isinstance(content, dict): return content
+        raise OSError(f"{path} holds a {type(content).__name__}; expected names and values in braces. {CURE}")
 
 # %% ../nbs/01_checkpoint.ipynb #91ff4e6c
 def describe_damage(path: Path) -> str:
@@ -119,7 +132,7 @@ def describe_damage(path: Path) -> str:
         expected += max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
     return f"{size:,} bytes; by its header it should have {expected:,}"
 
-# %% ../nbs/01_checkpoint.ipynb #58499a41
+# %% ../nbs/01_checkpoint.ipynb #b7f70572
 def read_weights(
     path: Path,  # a `.safetensors` file, or a `.bin` file as `torch.save` writes it
 ) -> dict[str, Tensor]:
@@ -129,24 +142,27 @@ def read_weights(
             from safetensors.torch import load_file
             return load_file(path)
         # files of torch before 1.6 are no zip archives and cannot be mapped
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        if isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values()): return state
+        raise ValueError("it is no dictionary from names to tensors")
     except Exception as error:
         try: damage = describe_damage(path)
-        except (ValueError, KeyError, OSError): damage = "its header makes no sense"
+        except (ValueError, KeyError, TypeError): damage = f"{path.stat().st_size:,} bytes, and its header makes no sense"
         raise OSError(f"{path} cannot be read ({damage}). {CURE} The reader says: {error}") from error
 
-# %% ../nbs/01_checkpoint.ipynb #c409a653
+# %% ../nbs/01_checkpoint.ipynb #75b350a7
 def read_state(source: Checkpoint) -> dict[str, Tensor]:
     "Return a checkpoint's state dictionary: safetensors first, then `.bin`; each whole or in shards."
     for name in ("model.safetensors", "pytorch_model.bin"):
         if path := source.find(name): return read_weights(path)
         if source.find(f"{name}.index.json"):
-            state, shard_of = {}, source.read_json(f"{name}.index.json")["weight_map"]
+            state, shard_of = {}, source.read_json(f"{name}.index.json").get("weight_map")
+            if not isinstance(shard_of, dict): raise OSError(f"{source.name!r}: {name}.index.json has no weight_map. {CURE}")
             for shard in sorted(set(shard_of.values())): state |= read_weights(source.require(shard))
             if absent := shard_of.keys() - state.keys():
                 raise OSError(f"{source.name!r}: the index {name}.index.json lists {some(absent)}, but no shard has it. {CURE}")
             return state
-    raise OSError(f"{source.name!r} has no weights: there is no model.safetensors, pytorch_model.bin or index of shards.")
+    raise source.lacks("weights (model.safetensors, pytorch_model.bin, or an index of shards)")
 
 # %% ../nbs/01_checkpoint.ipynb #edcdde0f
 def rename_keys(
@@ -163,26 +179,32 @@ def rename_keys(
         renamed[new] = tensor
     return renamed
 
-# %% ../nbs/01_checkpoint.ipynb #e9adcb32
+# %% ../nbs/01_checkpoint.ipynb #2fa9f4ae
 def load_state(
     model: nn.Module,  # the model to fill; its parameters may be on the `meta` device
     state: dict[str, Tensor],  # the weights; they become the model's own, without a copy
     name: str,  # where they come from, for the messages
+    head: tuple[str, ...] = (),  # parts of the model that a checkpoint may lack as a whole; they keep what they have
 ) -> None:
-    "Fill a model with weights; raise ValueError if one is missing or has another shape, name left-over ones once."
+    "Fill a model with weights; raise ValueError if one is missing or has another shape, name left-over and new ones."
     wanted, kind = model.state_dict(), type(model).__name__
-    left_over = state.keys() - wanted.keys()
-    if missing := wanted.keys() - state.keys():
+    left_over, missing = state.keys() - wanted.keys(), wanted.keys() - state.keys()
+    for part in head:
+        of_part = {key for key in wanted if key.startswith(f"{part}.")}
+        if of_part and of_part <= missing:
+            missing -= of_part
+            logger.warning(f"{name}: there is no {part}, so that of this {kind} is new and random. Train it before use.")
+    if missing:
         raise ValueError(f"{name!r} lacks {len(missing)} of the {len(wanted)} weights of a {kind}: {some(missing)}. "
                          f"It has these that a {kind} does not: {some(left_over) or 'none'}. "
                          f"It may be a checkpoint of another model, or an incomplete one.")
     for key, tensor in wanted.items():
-        if state[key].shape != tensor.shape:
+        if key in state and state[key].shape != tensor.shape:
             raise ValueError(f"{name!r}: {key} has the shape {tuple(state[key].shape)}; by the config a {kind} needs "
                              f"{tuple(tensor.shape)}. config.json and weights are not of the same model.")
     if left_over:
         logger.warning(f"{name}: left out what is not part of a {kind} ({len(left_over)} in all): {some(left_over)}.")
-    model.load_state_dict({key: state[key] for key in wanted}, assign=True)
+    model.load_state_dict({key: state[key] for key in wanted.keys() & state.keys()}, strict=False, assign=True)
 
 # %% ../nbs/01_checkpoint.ipynb #5f73975d
 @contextmanager

@@ -26,7 +26,7 @@ class BatchEncoding(dict):
             raise ValueError("Only tensors can be moved. Encode with return_tensors='pt'.")
         return BatchEncoding({name: tensor.to(device) for name, tensor in self.items()})
 
-# %% ../nbs/03_encoding.ipynb #0e125208
+# %% ../nbs/03_encoding.ipynb #a3d76cd7
 def pad(
     lists: dict[str, list[list[int]]],  # input name → one row for each text
     padding: bool | str | None,  # True or "longest", "max_length", or no padding: False, None, "do_not_pad"
@@ -35,11 +35,13 @@ def pad(
     side: str,  # "right" or "left": where the filler goes
 ) -> dict[str, list[list[int]]]:
     "Return the lists with rows of one width; raise ValueError for an option that is none."
+    if side not in ("right", "left"): raise ValueError(f"padding_side is {side!r}; expected 'right' or 'left'.")
     if padding in (False, None, "do_not_pad"): return lists
     if padding not in (True, "longest", "max_length"):
         raise ValueError(f"padding is {padding!r}; expected True, False, 'longest' or 'max_length'.")
     width = max_length if padding == "max_length" else max(map(len, lists["input_ids"]), default=0)
     if width is None: raise ValueError("padding='max_length' needs max_length=…: the model's limit is not known here.")
+    if width < 0: raise ValueError(f"max_length is {max_length}; it must be a number of tokens.")
     def fill(row: list[int], filler: int) -> list[int]:
         rest = [filler] * (width - len(row))
         return row + rest if side == "right" else rest + row
@@ -68,7 +70,7 @@ def build_wordpiece(
     tokenizer.decoder = decoders.WordPiece()
     return tokenizer
 
-# %% ../nbs/03_encoding.ipynb #41555f71
+# %% ../nbs/03_encoding.ipynb #8090a185
 def read_tokenizer(source: Checkpoint) -> tuple[Tokenizer, dict]:
     "Return the steps and the settings of a checkpoint's tokenizer; raise OSError if its files are missing or damaged."
     settings = dict(SPECIAL_TOKENS)
@@ -80,12 +82,13 @@ def read_tokenizer(source: Checkpoint) -> tuple[Tokenizer, dict]:
         try: return Tokenizer.from_file(str(path)), settings
         except Exception as error: raise OSError(f"{path} is damaged, or no tokenizer: {error}. {CURE}") from error
     if path := source.find("vocab.txt"):
-        tokens = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-        return build_wordpiece({token.rstrip("\r"): number for number, token in enumerate(tokens)}, settings), settings
+        try: tokens = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+        except ValueError as error: raise OSError(f"{path} is damaged, it is no text in UTF-8: {error}. {CURE}") from error
+        return build_wordpiece({token: number for number, token in enumerate(tokens)}, settings), settings
     raise OSError(f"{source.name!r} has no tokenizer: there is neither tokenizer.json nor vocab.txt. "
                   f"A model's own tokenizer is saved beside it with tokenizer.save_pretrained(folder).")
 
-# %% ../nbs/03_encoding.ipynb #0629f06c
+# %% ../nbs/03_encoding.ipynb #97af3095
 def as_batch(
     text,  # str, list of str, or list of pairs of str
     text_pair,  # None, or a second text for each
@@ -95,13 +98,15 @@ def as_batch(
     if not isinstance(text, (str, list, tuple)): raise TypeError(f"text is a {type(text).__name__}; give a str or a list of str.")
     batch = [text] if single else [tuple(item) if isinstance(item, list) else item for item in text]
     if text_pair is not None:
-        pairs = [text_pair] if isinstance(text_pair, str) else text_pair
-        if isinstance(text_pair, str) != single or len(batch) != len(pairs):
-            raise ValueError(f"{len(batch)} texts, but {len(pairs)} in text_pair: give one for each.")
+        if not isinstance(text_pair, str if single else (list, tuple)):
+            raise TypeError(f"text is a {type(text).__name__} and text_pair a {type(text_pair).__name__}; "
+                            f"both must be a str, or both a list of str.")
+        pairs = [text_pair] if single else text_pair
+        if len(batch) != len(pairs): raise ValueError(f"{len(batch)} texts, but {len(pairs)} in text_pair: give one for each.")
         batch = list(zip(batch, pairs))
     for number, item in enumerate(batch):
         parts = item if isinstance(item, tuple) else (item,)
-        if len(parts) > 2 or not all(isinstance(part, str) for part in parts):
+        if isinstance(item, tuple) and len(item) != 2 or not all(isinstance(part, str) for part in parts):
             raise TypeError(f"text number {number} is {item!r}; expected a str, or a pair of them.")
     return batch, single
 
@@ -118,7 +123,7 @@ def to_tensors(
                          f"Fill short ones up with padding=True; cut long ones with truncation=True.")
     return {name: torch.tensor(rows, dtype=torch.long) for name, rows in lists.items()}
 
-# %% ../nbs/03_encoding.ipynb #31efdb79
+# %% ../nbs/03_encoding.ipynb #25488d80
 class PreTrainedTokenizer:
     "Load, save, and translate between tokens and ids (transformers: `PreTrainedTokenizerFast`)."
     def __init__(self,
@@ -131,6 +136,8 @@ class PreTrainedTokenizer:
         self.model_max_length = longest if 0 < longest < 10**9 else None  # some files say "no limit" with 10**30
         self.padding_side, self.truncation_side = (settings.get(f"{what}_side", "right") for what in ("padding", "truncation"))
         for name in SPECIAL_TOKENS: vars(self).update({name: settings[name], f"{name}_id": backend.token_to_id(settings[name])})
+        if absent := [settings[name] for name in SPECIAL_TOKENS if backend.token_to_id(settings[name]) is None]:
+            raise ValueError(f"The vocabulary has no {', '.join(absent)}. Is it that of a BERT?")
 
     @classmethod
     def from_pretrained(cls, name_or_folder: str | PathLike, *, revision: str | None = None,
@@ -163,12 +170,13 @@ class PreTrainedTokenizer:
     def convert_ids_to_tokens(self, ids) -> str | list[str]:
         "Return the token of an id, or of each in a list or tensor; raise ValueError for an id that is none."
         ids = ids.tolist() if isinstance(ids, torch.Tensor) else ids
+        if not isinstance(ids, (int, list, tuple)): raise TypeError(f"an id is {ids!r}; expected a whole number.")
         if not isinstance(ids, int): return [self.convert_ids_to_tokens(number) for number in ids]
         token = self.backend.id_to_token(ids) if ids >= 0 else None
         if token is None: raise ValueError(f"There is no token with the id {ids}; this tokenizer has 0 … {len(self) - 1}.")
         return token
 
-# %% ../nbs/03_encoding.ipynb #132792b6
+# %% ../nbs/03_encoding.ipynb #e91710ff
 def set_truncation(
     backend: Tokenizer,  # the tokenizer to switch
     truncation: bool | str | None,  # True or "longest_first", "only_first", "only_second", or none: False, None, "do_not_truncate"
@@ -180,11 +188,12 @@ def set_truncation(
     if truncation in (False, None, "do_not_truncate"): return backend.no_truncation()
     strategies = {True: "longest_first"} | {name: name for name in ("longest_first", "only_first", "only_second")}
     if truncation not in strategies: raise ValueError(f"truncation is {truncation!r}; expected True, False or a name: {[*strategies][1:]}.")
+    if side not in ("right", "left"): raise ValueError(f"truncation_side is {side!r}; expected 'right' or 'left'.")
     if max_length is None: raise ValueError("truncation needs max_length=…: this tokenizer does not know its model's limit.")
     if max_length < specials: raise ValueError(f"max_length is {max_length}, but the special tokens alone take {specials}.")
     backend.enable_truncation(max_length, strategy=strategies[truncation], direction=side)
 
-# %% ../nbs/03_encoding.ipynb #a15063de
+# %% ../nbs/03_encoding.ipynb #5ce7703f
 class BertTokenizer(PreTrainedTokenizer):
     "Encode text for BERT and decode ids (transformers: `BertTokenizer`)."
     def __call__(self,
@@ -205,7 +214,8 @@ class BertTokenizer(PreTrainedTokenizer):
         set_truncation(self.backend, truncation, max_length, specials * add_special_tokens, self.truncation_side)
         try: encodings = self.backend.encode_batch(batch, add_special_tokens=add_special_tokens)
         except Exception as error:  # the library raises plain Exception, for "only_second" without a second text, say
-            raise ValueError(f"These texts cannot be encoded with truncation={truncation!r}: {error}") from error
+            raise ValueError(f"These texts cannot be encoded with truncation={truncation!r}: {error} (Nor can half of a "
+                             f"surrogate pair, as it comes out of damaged files.)") from error
         lists = {"input_ids": [encoding.ids for encoding in encodings],
                  "token_type_ids": [encoding.type_ids for encoding in encodings],
                  "attention_mask": [encoding.attention_mask for encoding in encodings]}
@@ -219,8 +229,12 @@ class BertTokenizer(PreTrainedTokenizer):
 
     def decode(self, token_ids, skip_special_tokens: bool = False) -> str:
         "Return the text of ids (a list or a tensor of one dimension), with pieces joined; raise ValueError for an id that is none."
-        self.convert_ids_to_tokens(token_ids)  # raises where the library would leave an id out
-        return self.backend.decode(torch.as_tensor(token_ids).flatten().tolist(), skip_special_tokens=skip_special_tokens)
+        token_ids = token_ids.tolist() if isinstance(token_ids, torch.Tensor) else token_ids
+        token_ids = [token_ids] if isinstance(token_ids, int) else token_ids
+        tokens = self.convert_ids_to_tokens(token_ids)  # raises where the library would leave an id out
+        if any(isinstance(token, list) for token in tokens):
+            raise ValueError("These are several rows of ids; decode them with batch_decode.")
+        return self.backend.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
 
     def batch_decode(self, sequences, skip_special_tokens: bool = False) -> list[str]:
         "Return the text of each row of ids."
