@@ -11,7 +11,8 @@ _modules = {
     "model": ["BertModel", "ModelOutput", "PreTrainedModel"],
     "encoding": ["AutoTokenizer", "BatchEncoding", "BertTokenizer"],
     "families": [f"{family}{kind}" for family in _families for kind in ("Config", "Model")],
-    "heads": [f"{family}For{task}" for family in ["Bert", *_families] for task in _tasks]
+    "modernbert": ["ModernBertConfig", "ModernBertModel"],
+    "heads": [f"{family}For{task}" for family in ["Bert", "ModernBert", *_families] for task in _tasks]
              + [f"BertFor{task}" for task in _bert_tasks],
     "auto": ["AutoConfig", "AutoModel", *(f"AutoModelFor{task}" for task in _tasks + _bert_tasks)],
 }
