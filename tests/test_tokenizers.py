@@ -1,0 +1,342 @@
+"Tokenizers of all families: transformers' ids, masks and keys from every form of the files, both directions of saving, clear errors."
+
+import itertools
+import json
+
+import pytest
+import transformers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from tinybert import AutoTokenizer
+from tinybert.encoding import TOKENIZERS
+
+CORPUS = ["Hello!", "Cool.", "Nice!", "What a nice surprise!", "the bridge broke because it was too old", "playing players played",
+          "Ünïcödé café über naïve", "low lower lowest new newer newest", "a b c 1 2 3 , ; ' - ( ) < > / [ ]"] * 2
+TEXTS = [
+    "", " ", "\n", "Hello!", "Cool.", "  leading and trailing  ", "two  spaces", "line\nbreaks\r\nboth\rkinds", "tabs\tand\x0bmore",
+    "\u00a0no break", "\u3000wide", "control\x00\x01\x7f", "soft\u00adhyphen", "zero\u200bwidth\ufeff", "Ünïcödé Äccénts", "cafe\u0301 café",
+    "İstanbul ß ﬁ", "Ὀδυσσεύς ς", "Москва ёлка", "今天天气很好 mixed中文", "日本語 ﾊﾝｶｸ ＦＵＬＬ", "한국어", "مَرْحَبًا", "हिन्दी", "𠀀𠀁", "😀 👩‍👩‍👧 🇩🇪", "x" * 120,
+    "<mask>", "a <mask> b", "a<mask>b", "[MASK]", "a [MASK] b", "a[SEP]b </s> <s>", "<unk> [UNK] <pad> [PAD]", "<S> [mask] <MASK>", "▁low Ġnew ##er",
+    "1,234.56 and 3.14159", "don't I'm we'll o'clock", "``quotes'' “x”", "snake_case https://example.com/a?b=c#d", "newest playing surprise", "low " * 60,
+]
+SECOND = TEXTS[5:] + TEXTS[:5]
+ANGLES, BRACKETS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"], ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+MARKS = [f"{mark}_token{end}" for mark in ("unk", "sep", "pad", "cls", "mask", "bos", "eos") for end in ("", "_id")]
+MASK = AddedToken("<mask>", lstrip=True, normalized=False, special=True)  # as in the Hub's files of the RoBERTa-like
+
+
+def train(model, trainer, pre_tokenizer, normalizer=None) -> dict:
+    "Return what a trainer of the tokenizers library makes of the corpus, as the model part of a tokenizer.json."
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizer
+    if normalizer: tokenizer.normalizer = normalizer
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    return json.loads(tokenizer.to_str())["model"]
+
+
+def train_wordpiece(special):
+    return train(models.WordPiece(unk_token="[UNK]"), trainers.WordPieceTrainer(vocab_size=150, special_tokens=special, show_progress=False),
+                 pre_tokenizers.BertPreTokenizer(), normalizers.BertNormalizer())["vocab"]
+
+
+def train_bytes(special):
+    model = train(models.BPE(), trainers.BpeTrainer(vocab_size=330, special_tokens=special, show_progress=False,
+                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet()), pre_tokenizers.ByteLevel(add_prefix_space=False))
+    return model["vocab"], [tuple(merge) for merge in model["merges"]]
+
+
+def train_unigram(special):
+    model = train(models.Unigram(), trainers.UnigramTrainer(vocab_size=100, special_tokens=special, unk_token="<unk>", show_progress=False),
+                  pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]))
+    return [tuple(entry) for entry in model["vocab"]]
+
+
+def make_modernbert():
+    vocabulary, merges = train_bytes(BRACKETS)
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.NFC(), pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(token, lstrip=token == "[MASK]", special=True) for token in BRACKETS])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", sep_token="[SEP]", pad_token="[PAD]", cls_token="[CLS]", mask_token="[MASK]",
+        model_input_names=["input_ids", "attention_mask"], clean_up_tokenization_spaces=True)
+
+
+def make_roberta():
+    vocabulary, merges = train_bytes(ANGLES)
+    return transformers.RobertaTokenizer(vocab=vocabulary, merges=merges, mask_token=MASK)
+
+
+MAKERS = {  # model_type → transformers' tokenizer of that family, small
+    "bert": lambda: transformers.BertTokenizer(vocab=train_wordpiece(BRACKETS)),
+    "electra": lambda: transformers.BertTokenizer(vocab=train_wordpiece(BRACKETS)),
+    "distilbert": lambda: transformers.DistilBertTokenizer(vocab=train_wordpiece(BRACKETS), do_lower_case=False),
+    "mpnet": lambda: transformers.MPNetTokenizer(vocab=train_wordpiece(["<s>", "<pad>", "</s>", "[UNK]", "<mask>"])),
+    "roberta": make_roberta,
+    "xlm-roberta": lambda: transformers.XLMRobertaTokenizer(vocab=[*train_unigram(ANGLES[:4]), ("<mask>", 0.0)], mask_token=MASK),
+    "camembert": lambda: transformers.CamembertTokenizer(vocab=[
+        *[(f"{mark}NOTUSED", 0.0) for mark in ("<s>", "</s>", "<unk>")], *train_unigram(ANGLES[:4]), ("<mask>", 0.0)]),
+    "albert": lambda: transformers.AlbertTokenizer(vocab=train_unigram(["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]),
+                                                   mask_token=AddedToken("[MASK]", lstrip=True, normalized=False, special=True)),
+    "modernbert": make_modernbert,
+}
+OLDER = {"bert": "vocab.txt", "electra": "vocab.txt", "distilbert": "vocab.txt", "mpnet": "vocab.txt", "roberta": "vocab.json merges.txt"}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> dict:
+    "Return a folder for each family, with the files that transformers writes, and the model's config.json."
+    folders = {}
+    for model_type, make in MAKERS.items():
+        folders[model_type] = folder = tmp_path_factory.mktemp(model_type)
+        make().save_pretrained(folder)
+        (folder / "config.json").write_text(json.dumps({"model_type": model_type}))
+    return folders
+
+
+def load_theirs(folder): return transformers.AutoTokenizer.from_pretrained(folder)
+
+
+def settings_of(folder) -> dict: return json.loads((folder / "tokenizer_config.json").read_text())
+
+
+def keep(folder, target, names, **settings):
+    "Copy some files of a folder to another one, and write tokenizer_config.json there if there are settings for it."
+    target.mkdir(exist_ok=True)
+    for name in names: (target / name).write_bytes((folder / name).read_bytes())
+    if settings: (target / "tokenizer_config.json").write_text(json.dumps(settings))
+    return target
+
+
+def older(folder, target, model_type, **settings):
+    "Write a family's tokenizer in its older form: the vocabulary alone."
+    target = keep(folder, target, ["config.json"], **settings)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    if model_type == "roberta": tokenizer.model.save(str(target))
+    else: (target / "vocab.txt").write_text("".join(f"{tokenizer.id_to_token(number)}\n" for number in range(tokenizer.get_vocab_size())), encoding="utf-8")
+    assert sorted(path.name for path in target.iterdir() if "vocab" in path.name or "merges" in path.name) == sorted(OLDER[model_type].split())
+    return target
+
+
+def plain(encoding) -> list: return list(encoding.items())  # the order of the keys counts
+
+
+def same(ours, theirs, texts=TEXTS, others=SECOND) -> None:
+    "Check that two tokenizers do the same."
+    for text in texts:
+        for special in (True, False): assert plain(ours(text, add_special_tokens=special)) == plain(theirs(text, add_special_tokens=special)), repr(text)
+        assert ours.tokenize(text) == theirs.tokenize(text), repr(text)
+    assert plain(ours(texts)) == plain(theirs(texts))
+    for special in (True, False):
+        assert plain(ours(texts, others, add_special_tokens=special)) == plain(theirs(texts, others, add_special_tokens=special))
+    for name in MARKS: assert getattr(ours, name) == getattr(theirs, name), name
+    for ids, skip in itertools.product(theirs(texts)["input_ids"] + theirs(texts, others)["input_ids"], (True, False)):
+        assert ours.decode(ids, skip_special_tokens=skip) == theirs.decode(ids, skip_special_tokens=skip)
+    assert len(ours) == len(theirs) and ours.vocab_size == theirs.vocab_size and ours.get_vocab() == theirs.get_vocab()
+    assert ours.padding_side == theirs.padding_side and list(ours.model_input_names) == list(theirs.model_input_names)
+
+
+@pytest.fixture(params=MAKERS)
+def model_type(request): return request.param
+
+
+def test_there_is_a_row_for_each_family():
+    assert [name.replace("-", "") for name in MAKERS] == list(TOKENIZERS) and len(set(TEXTS)) == len(TEXTS) >= 40
+
+
+def test_texts_pairs_and_decoding_agree(folders, model_type):
+    ours, theirs = AutoTokenizer.from_pretrained(folders[model_type]), load_theirs(folders[model_type])
+    same(ours, theirs)
+    assert ("token_type_ids" in ours("a")) == (model_type in ("bert", "electra"))
+    assert len(ours.tokenize("newest playing surprise")) < 20  # it has learned something
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_padding_and_truncation_agree(folders, model_type, side):
+    ours, theirs = AutoTokenizer.from_pretrained(folders[model_type]), load_theirs(folders[model_type])
+    for tokenizer in (ours, theirs): tokenizer.padding_side = tokenizer.truncation_side = side
+    given = set()
+    texts = (["low newer", "a", "", "the bridge broke because it was too old"], ["x", "", "new low 1 2 3", "b c"])
+    for count, padding, truncation, length in itertools.product(
+            (1, 2), (False, True, "max_length"), (None, False, True, "only_first"), (None, 6, 9, 30)):
+        if length is None and (padding == "max_length" or truncation): continue
+        options = dict(padding=padding, truncation=truncation, max_length=length)
+        try: expected = plain(theirs(*texts[:count], **options))
+        except Exception: expected = None  # nothing to cut from the first text
+        if expected is None:
+            with pytest.raises(ValueError): ours(*texts[:count], **options)
+        else: assert plain(ours(*texts[:count], **options)) == expected, options
+        given.add(str(expected))
+    assert len(given) > 10
+    assert ours(["a", "low newer"], padding=True)["input_ids"][0][-1 if side == "right" else 0] == theirs.pad_token_id
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_tensors_agree(folders, model_type, count):
+    ours, theirs = AutoTokenizer.from_pretrained(folders[model_type]), load_theirs(folders[model_type])
+    a, b = (tokenizer(["low", "newest surprise"], *[["x", "y z"]] * count, padding=True, return_tensors="pt") for tokenizer in (ours, theirs))
+    assert list(a) == list(b) and all(a[key].dtype == b[key].dtype and a[key].tolist() == b[key].tolist() for key in b)
+
+
+@pytest.mark.parametrize("model_type", [name for name in MAKERS if name not in ("distilbert", "modernbert")])  # see below; names no pad token
+def test_old_checkpoints_with_few_settings(folders, model_type, tmp_path):
+    "Many of the Hub's folders have a tokenizer.json, and a tokenizer_config.json that says next to nothing."
+    target = keep(folders[model_type], tmp_path / "few", ["config.json", "tokenizer.json"], model_max_length=24)
+    ours, theirs = AutoTokenizer.from_pretrained(target), load_theirs(target)
+    same(ours, theirs)
+    assert plain(ours(TEXTS, truncation=True)) == plain(theirs(TEXTS, truncation=True)) and max(map(len, ours(TEXTS, truncation=True)["input_ids"])) == 24
+
+
+@pytest.mark.parametrize("model_type", OLDER)
+@pytest.mark.parametrize("settings", [{}, {"do_lower_case": False, "model_max_length": 9, "padding_side": "left"}, {"add_prefix_space": True}], ids=str)
+def test_older_files_agree(folders, model_type, settings, tmp_path):
+    "distilbert: with the class named, see below; RoBERTa: with the mask as the Hub's files have it."
+    settings = settings | ({"tokenizer_class": "DistilBertTokenizer"} if model_type == "distilbert" else {})
+    target = older(folders[model_type], tmp_path / "older", model_type, **settings)
+    mask = {"content": "<mask>", "lstrip": True, "normalized": False, "rstrip": False, "single_word": False}
+    if model_type == "roberta": (target / "special_tokens_map.json").write_text(json.dumps({"mask_token": mask, "pad_token": "<pad>"}))
+    same(AutoTokenizer.from_pretrained(target), load_theirs(target))
+
+
+@pytest.mark.parametrize("model_type", OLDER)
+def test_both_forms_of_the_files_give_the_same(folders, model_type, tmp_path):
+    settings = {"do_lower_case": False} if model_type == "distilbert" else {}
+    ours, other = (AutoTokenizer.from_pretrained(folder) for folder in (
+        folders[model_type], older(folders[model_type], tmp_path / "older", model_type, **settings)))
+    same(other, ours)
+    if model_type in ("roberta", "mpnet"): assert len(other("a <mask>")["input_ids"]) == len(other("a<mask>")["input_ids"]) == 4
+
+
+def test_pairs_of_the_families(folders):
+    "What stands around, by name."
+    shown = {model_type: AutoTokenizer.from_pretrained(folder).convert_ids_to_tokens(AutoTokenizer.from_pretrained(folder)("a", "b")["input_ids"])
+             for model_type, folder in folders.items()}
+    for name in ("bert", "electra", "distilbert", "albert", "modernbert"):
+        assert [token for token in shown[name] if token in BRACKETS] == ["[CLS]", "[SEP]", "[SEP]"]
+    for name in ("mpnet", "roberta", "xlm-roberta", "camembert"):
+        assert [token for token in shown[name] if token in ANGLES] == ["<s>", "</s>", "</s>", "</s>"]
+
+
+# Files in both directions
+
+@pytest.mark.parametrize("with_config", [True, False])
+def test_transformers_loads_what_we_save(folders, model_type, with_config, tmp_path):
+    ours = AutoTokenizer.from_pretrained(folders[model_type])
+    ours.save_pretrained(tmp_path)
+    if with_config: keep(folders[model_type], tmp_path, ["config.json"])
+    theirs, again = load_theirs(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    same(ours, theirs)
+    same(again, theirs)
+    assert plain(load_theirs(folders[model_type])(TEXTS, SECOND)) == plain(theirs(TEXTS, SECOND))
+
+
+@pytest.mark.parametrize("model_type", OLDER)
+def test_transformers_loads_what_came_in_an_older_form(folders, model_type, tmp_path):
+    "Without any tokenizer_config.json before; the class comes from the family."
+    ours = AutoTokenizer.from_pretrained(older(folders[model_type], tmp_path / "older", model_type))
+    ours.save_pretrained(tmp_path / "saved")
+    same(ours, load_theirs(tmp_path / "saved"))
+    same(ours, AutoTokenizer.from_pretrained(tmp_path / "saved"))
+    assert settings_of(tmp_path / "saved")["tokenizer_class"] == ("BertTokenizer" if model_type == "electra" else type(MAKERS[model_type]()).__name__)
+
+
+def test_we_load_what_transformers_saves_again(folders, model_type, tmp_path):
+    theirs = load_theirs(folders[model_type])
+    theirs.model_max_length, theirs.padding_side = 11, "left"
+    theirs.save_pretrained(tmp_path)
+    ours = AutoTokenizer.from_pretrained(tmp_path)  # no config.json: the class is named
+    if model_type == "modernbert": assert settings_of(tmp_path)["tokenizer_class"] in ("PreTrainedTokenizerFast", "TokenizersBackend")
+    assert plain(ours(TEXTS, padding=True)) == plain(load_theirs(tmp_path)(TEXTS, padding=True))
+    assert plain(ours(TEXTS, SECOND, padding="max_length", truncation=True)) == plain(load_theirs(tmp_path)(TEXTS, SECOND, padding="max_length", truncation=True))
+
+
+# What the settings say
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_clean_up_of_spaces_agrees(folders, model_type, clean, tmp_path):
+    target = keep(folders[model_type], tmp_path / "clean", ["config.json", "tokenizer.json"],
+                  **settings_of(folders[model_type]) | {"clean_up_tokenization_spaces": clean})
+    ours, theirs = AutoTokenizer.from_pretrained(target), load_theirs(target)
+    texts = ["I ' m here , aren 't I ?", "we 've . they 're ! it 's", "do n't do not ; a - b"]
+    for ids in theirs(texts)["input_ids"]: assert ours.decode(ids) == theirs.decode(ids)
+
+
+@pytest.mark.parametrize("names", [["input_ids", "attention_mask"], ["input_ids", "token_type_ids", "attention_mask"], ["input_ids"]], ids=len)
+def test_model_input_names_decide(folders, model_type, names, tmp_path):
+    target = keep(folders[model_type], tmp_path / "names", ["config.json", "tokenizer.json"],
+                  **settings_of(folders[model_type]) | {"model_input_names": names})
+    ours, theirs = AutoTokenizer.from_pretrained(target), load_theirs(target)
+    assert list(ours("a", "b")) == names and plain(ours("a", "b")) == plain(theirs("a", "b"))
+    ours.save_pretrained(tmp_path / "saved")
+    assert list(load_theirs(tmp_path / "saved")("a")) == list(AutoTokenizer.from_pretrained(tmp_path / "saved")("a")) == names
+
+
+@pytest.mark.parametrize("named", [None, "BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer"])
+def test_a_model_without_segments_gets_no_segments(folders, named, tmp_path):
+    "transformers looks at the tokenizer's class alone."
+    settings = {"do_lower_case": False} | ({"tokenizer_class": named} if named else {})
+    target = keep(folders["distilbert"], tmp_path / "named", ["config.json", "tokenizer.json"], **settings)
+    ours, theirs = AutoTokenizer.from_pretrained(target), load_theirs(target)
+    assert list(ours("a", "b")) == ["input_ids", "attention_mask"]
+    assert ours(TEXTS, SECOND)["input_ids"] == theirs(TEXTS, SECOND)["input_ids"]
+
+
+@pytest.mark.parametrize("named", ["RobertaTokenizer", "RobertaTokenizerFast", "XLMRobertaTokenizer", "XLMRobertaTokenizerFast", "MPNetTokenizer"])
+def test_the_tokenizers_class_counts_before_the_models(folders, named, tmp_path):
+    "A BERT with the tokenizer of XLM-RoBERTa, say."
+    source = next(name for name in MAKERS if name.replace("-", "") == named.removesuffix("Fast").removesuffix("Tokenizer").lower())
+    target = keep(folders[source], tmp_path / "mixed", ["tokenizer.json"], tokenizer_class=named)
+    (target / "config.json").write_text('{"model_type": "bert"}')
+    same(AutoTokenizer.from_pretrained(target), load_theirs(target))
+
+
+@pytest.mark.parametrize("named", ["PreTrainedTokenizerFast", "TokenizersBackend"])
+def test_a_class_that_fits_all_says_nothing(folders, model_type, named, tmp_path):
+    target = keep(folders[model_type], tmp_path / "all", ["config.json", "tokenizer.json"], **settings_of(folders[model_type]) | {"tokenizer_class": named})
+    ours, theirs = AutoTokenizer.from_pretrained(target), load_theirs(target)
+    assert ours(TEXTS, SECOND)["input_ids"] == theirs(TEXTS, SECOND)["input_ids"]
+    assert list(ours("a")) == list(AutoTokenizer.from_pretrained(folders[model_type])("a"))
+    for name in MARKS: assert getattr(ours, name) == getattr(theirs, name), name
+
+
+# Missing files
+
+@pytest.mark.parametrize("model_type, there, words", [
+    ("bert", [], ["no tokenizer.json", "no vocab.txt", "nothing", "BertTokenizer"]),
+    ("mpnet", ["vocab.json"], ["no tokenizer.json", "no vocab.txt", "vocab.json alone", "MPNetTokenizer"]),
+    ("roberta", [], ["no tokenizer.json", "no vocab.json", "no merges.txt", "RobertaTokenizer"]),
+    ("roberta", ["vocab.json"], ["no tokenizer.json", "no merges.txt", "vocab.json alone"]),
+    ("roberta", ["merges.txt"], ["no tokenizer.json", "no vocab.json", "merges.txt alone"]),
+    ("roberta", ["vocab.txt"], ["no vocab.json", "vocab.txt alone"]),
+    ("xlm-roberta", ["sentencepiece.bpe.model"], ["no tokenizer.json", "sentencepiece.bpe.model alone", "XLMRobertaTokenizer"]),
+    ("camembert", [], ["no tokenizer.json", "no sentencepiece.bpe.model", "CamembertTokenizer"]),
+    ("albert", ["spiece.model"], ["no tokenizer.json", "spiece.model alone", "AlbertTokenizer"]),
+    ("modernbert", [], ["no tokenizer.json"]),
+])
+def test_missing_files_are_named(tmp_path, model_type, there, words):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    for name in there: (tmp_path / name).write_text("{}")
+    with pytest.raises(OSError) as error: AutoTokenizer.from_pretrained(tmp_path)
+    for word in [str(tmp_path), "save_pretrained(folder)", *words]: assert word in str(error.value)
+
+
+@pytest.mark.parametrize("file, data", [("vocab.json", b"{"), ("vocab.json", b"[]"), ("merges.txt", b"a b c\n"), ("merges.txt", b"\xff\xfe"), ("merges.txt", b"q zzz\n")])
+def test_damaged_older_files_are_named(folders, tmp_path, file, data):
+    target = older(folders["roberta"], tmp_path / "older", "roberta")
+    (target / file).write_bytes(data)
+    with pytest.raises(OSError, match=f"{file}.*damaged.*force_download=True"): AutoTokenizer.from_pretrained(target)
+
+
+def test_the_vocabulary_of_another_family_is_refused(folders, tmp_path):
+    target = older(folders["bert"], tmp_path / "older", "bert")
+    (target / "config.json").write_text('{"model_type": "mpnet"}')
+    with pytest.raises(ValueError, match="</s>, <pad>, <s>, <mask>.*vocab.txt.*MPNetTokenizer"): AutoTokenizer.from_pretrained(target)
+
+
+@pytest.mark.parametrize("named", ["BertJapaneseTokenizer", "PhobertTokenizer", "PreTrainedTokenizerFast"])
+def test_an_unknown_class_is_not_built_as_bert(folders, tmp_path, named):
+    "The first two have a vocab.txt too, and cut texts in other ways; transformers builds nothing for the last one either."
+    target = older(folders["bert"], tmp_path / "older", "bert", tokenizer_class=named)
+    with pytest.raises(OSError, match=f"vocab.txt alone does not suffice for its class, {named}"): AutoTokenizer.from_pretrained(target)
