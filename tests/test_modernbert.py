@@ -315,3 +315,12 @@ def test_half_precision_runs_and_is_near(dtype):
     with torch.no_grad(): full, half = ours(ids), ours.to(dtype)(ids, output_attentions=True)
     assert half.last_hidden_state.dtype == dtype
     assert (full.last_hidden_state - half.last_hidden_state.float()).abs().max() < 0.15 * full.last_hidden_state.abs().max()
+
+
+def test_what_attention_returns_is_dropped_too():
+    model = ModernBertModel(ModernBertConfig(**SIZES | dict(attention_dropout=0.4, attention_bias=True))).train()
+    part, seen = model.layers[0].attn, []
+    torch.nn.init.zeros_(part.Wo.weight), torch.nn.init.ones_(part.Wo.bias)  # it answers ones, whatever the weights
+    part.register_forward_hook(lambda module, given, result: seen.append(result[0]))
+    model(torch.arange(5, 45)[None])
+    assert 0.3 < (seen[0] == 0).float().mean() < 0.5

@@ -209,6 +209,13 @@ def test_both_forms_of_the_files_give_the_same(folders, model_type, tmp_path):
     if model_type in ("roberta", "mpnet"): assert len(other("a <mask>")["input_ids"]) == len(other("a<mask>")["input_ids"]) == 4
 
 
+def test_segments_can_be_asked_for(folders):
+    ours, theirs = AutoTokenizer.from_pretrained(folders["albert"]), load_theirs(folders["albert"])
+    for tokenizer in (ours, theirs): tokenizer.model_input_names.append("token_type_ids")
+    assert plain(ours(TEXTS, SECOND, padding=True)) == plain(theirs(TEXTS, SECOND, padding=True))
+    assert ours("a", "b")["token_type_ids"][0] == 0 and ours("a", "b")["token_type_ids"][-1] == 1
+
+
 def test_pairs_of_the_families(folders):
     "What stands around, by name."
     shown = {model_type: AutoTokenizer.from_pretrained(folder).convert_ids_to_tokens(AutoTokenizer.from_pretrained(folder)("a", "b")["input_ids"])
@@ -304,15 +311,15 @@ def test_a_class_that_fits_all_says_nothing(folders, model_type, named, tmp_path
 # Missing files
 
 @pytest.mark.parametrize("model_type, there, words", [
-    ("bert", [], ["no tokenizer.json", "no vocab.txt", "nothing", "BertTokenizer"]),
-    ("mpnet", ["vocab.json"], ["no tokenizer.json", "no vocab.txt", "vocab.json alone", "MPNetTokenizer"]),
+    ("bert", [], ["no tokenizer.json", "no vocab.txt", "there is nothing for a BertTokenizer"]),
+    ("mpnet", ["vocab.json"], ["no tokenizer.json", "no vocab.txt", "there is vocab.json, which does not suffice", "MPNetTokenizer"]),
     ("roberta", [], ["no tokenizer.json", "no vocab.json", "no merges.txt", "RobertaTokenizer"]),
-    ("roberta", ["vocab.json"], ["no tokenizer.json", "no merges.txt", "vocab.json alone"]),
-    ("roberta", ["merges.txt"], ["no tokenizer.json", "no vocab.json", "merges.txt alone"]),
-    ("roberta", ["vocab.txt"], ["no vocab.json", "vocab.txt alone"]),
-    ("xlm-roberta", ["sentencepiece.bpe.model"], ["no tokenizer.json", "sentencepiece.bpe.model alone", "XLMRobertaTokenizer"]),
+    ("roberta", ["vocab.json"], ["no tokenizer.json", "no merges.txt", "there is vocab.json, which does not suffice"]),
+    ("roberta", ["merges.txt"], ["no tokenizer.json", "no vocab.json", "there is merges.txt, which does not suffice"]),
+    ("roberta", ["vocab.txt"], ["no vocab.json", "there is vocab.txt, which does not suffice"]),
+    ("xlm-roberta", ["sentencepiece.bpe.model"], ["no tokenizer.json", "there is sentencepiece.bpe.model, which does not suffice", "XLMRobertaTokenizer"]),
     ("camembert", [], ["no tokenizer.json", "no sentencepiece.bpe.model", "CamembertTokenizer"]),
-    ("albert", ["spiece.model"], ["no tokenizer.json", "spiece.model alone", "AlbertTokenizer"]),
+    ("albert", ["spiece.model"], ["no tokenizer.json", "there is spiece.model, which does not suffice", "AlbertTokenizer"]),
     ("modernbert", [], ["no tokenizer.json"]),
 ])
 def test_missing_files_are_named(tmp_path, model_type, there, words):
@@ -339,4 +346,4 @@ def test_the_vocabulary_of_another_family_is_refused(folders, tmp_path):
 def test_an_unknown_class_is_not_built_as_bert(folders, tmp_path, named):
     "The first two have a vocab.txt too, and cut texts in other ways; transformers builds nothing for the last one either."
     target = older(folders["bert"], tmp_path / "older", "bert", tokenizer_class=named)
-    with pytest.raises(OSError, match=f"vocab.txt alone does not suffice for its class, {named}"): AutoTokenizer.from_pretrained(target)
+    with pytest.raises(OSError, match=f"vocab.txt, which does not suffice for a {named}"): AutoTokenizer.from_pretrained(target)

@@ -27,7 +27,7 @@ class AutoConfig(PreTrainedConfig):
             raise ValueError(f"The config has the model_type {model_type!r}; this package knows {', '.join(CONFIGS)}.")
         return CONFIGS[model_type].from_dict(settings, **overrides)
 
-# %% ../nbs/07_auto.ipynb #89a92942
+# %% ../nbs/07_auto.ipynb #b7b21804
 class AutoModel(PreTrainedModel):
     "Pick the model class that a checkpoint's config asks for (transformers: `AutoModel`)."
     config_class, classes = AutoConfig, ENCODERS  # model_type → class
@@ -39,6 +39,7 @@ class AutoModel(PreTrainedModel):
     @classmethod
     def class_for(cls, config: PreTrainedConfig) -> type:
         "Return the class for a config; raise ValueError if there is none."
+        if not isinstance(config, PreTrainedConfig): raise TypeError(f"give a config, not a {type(config).__name__}.")
         if config.model_type in cls.classes: return cls.classes[config.model_type]
         raise ValueError(f"{cls.__name__} has no class for the model_type {config.model_type!r}; it knows {', '.join(cls.classes)}.")
 

@@ -179,12 +179,13 @@ def rename_keys(
         renamed[new] = tensor
     return renamed
 
-# %% ../nbs/01_checkpoint.ipynb #2fa9f4ae
+# %% ../nbs/01_checkpoint.ipynb #0f5c71fd
 def load_state(
     model: nn.Module,  # the model to fill; its parameters may be on the `meta` device
     state: dict[str, Tensor],  # the weights; they become the model's own, without a copy
     name: str,  # where they come from, for the messages
     head: tuple[str, ...] = (),  # parts of the model that a checkpoint may lack as a whole; they keep what they have
+    in_file: Callable[[str], str] = str,  # tells how a key is named in the file, for the messages
 ) -> None:
     "Fill a model with weights; raise ValueError if one is missing or has another shape, name left-over and new ones."
     wanted, kind = model.state_dict(), type(model).__name__
@@ -193,17 +194,18 @@ def load_state(
         of_part = {key for key in wanted if key.startswith(f"{part}.")}
         if of_part and of_part <= missing:
             missing -= of_part
-            logger.warning(f"{name}: there is no {part}, so that of this {kind} is new and random. Train it before use.")
+            logger.warning(f"{name}: it has no {part}; the one of this {kind} is new and random. Train it before use.")
     if missing:
-        raise ValueError(f"{name!r} lacks {len(missing)} of the {len(wanted)} weights of a {kind}: {some(missing)}. "
-                         f"It has these that a {kind} does not: {some(left_over) or 'none'}. "
+        raise ValueError(f"{name!r} lacks {len(missing)} of the {len(wanted)} weights of {kind}: {some(map(in_file, missing))}. "
+                         f"It has others that {kind} has no place for: {some(map(in_file, left_over)) or 'none'}. "
                          f"It may be a checkpoint of another model, or an incomplete one.")
     for key, tensor in wanted.items():
         if key in state and state[key].shape != tensor.shape:
-            raise ValueError(f"{name!r}: {key} has the shape {tuple(state[key].shape)}; by the config a {kind} needs "
-                             f"{tuple(tensor.shape)}. config.json and weights are not of the same model.")
+            raise ValueError(f"{name!r}: {in_file(key)} has the shape {tuple(state[key].shape)}; by the config {kind} needs "
+                             f"{tuple(tensor.shape)}. The config, or a setting that was passed in its place, such as "
+                             f"num_labels, does not fit these weights.")
     if left_over:
-        logger.warning(f"{name}: left out what is not part of a {kind} ({len(left_over)} in all): {some(left_over)}.")
+        logger.warning(f"{name}: left out what {kind} has no place for ({len(left_over)}): {some(map(in_file, left_over))}.")
     model.load_state_dict({key: state[key] for key in wanted.keys() & state.keys()}, strict=False, assign=True)
 
 # %% ../nbs/01_checkpoint.ipynb #5f73975d

@@ -25,7 +25,7 @@ def check_names(
         hint = f"Did you mean {close[0]!r}?" if close else f"It knows {', '.join(known)}."
         raise TypeError(f"{owner} has no setting {name!r}. {hint}")
 
-# %% ../nbs/00_config.ipynb #d717e317
+# %% ../nbs/00_config.ipynb #991f39a9
 @dataclass(kw_only=True, repr=False, eq=False)
 class PreTrainedConfig:
     "Hold the settings of a model, as attributes and as JSON (transformers: `PreTrainedConfig`)."
@@ -39,12 +39,16 @@ class PreTrainedConfig:
     attribute_map = {}  # names that code may use → the setting's own name, where an architecture has another
 
     def __new__(cls, **settings):
+        for name in settings.keys() & cls.attribute_map.keys():
+            raise TypeError(f"{cls.__name__} calls {name!r} {cls.attribute_map[name]!r}.")
         check_names(settings, [field.name for field in fields(cls)], cls.__name__)
         return super().__new__(cls)
 
     def __getattr__(self, name: str):  # asked only when there is no such attribute
         if name in self.attribute_map: return getattr(self, self.attribute_map[name])
         raise AttributeError(f"{type(self).__name__} has no {name!r}.")
+
+    def __setattr__(self, name: str, value) -> None: super().__setattr__(self.attribute_map.get(name, name), value)
 
     def __post_init__(self):
         if self.id2label is None and self.num_labels != 2: self.id2label = {n: f"LABEL_{n}" for n in range(self.num_labels)}
@@ -73,9 +77,10 @@ class PreTrainedConfig:
     def from_dict(cls, settings: dict, **overrides) -> "PreTrainedConfig":
         "Make a config of the content of a `config.json`; raise ValueError if it is another model's."
         if settings.get("model_type", cls.model_type) != cls.model_type:
-            raise ValueError(f"This is the config of a {settings['model_type']!r} model, but {cls.__name__} holds those "
-                             f"of a {cls.model_type!r} model. AutoConfig and AutoModel choose the class by model_type.")
+            raise ValueError(f"This config has the model_type {settings['model_type']!r}, but {cls.__name__} is for "
+                             f"{cls.model_type!r}. AutoConfig and AutoModel choose the class by model_type.")
         known = {field.name for field in fields(cls)}
+        settings = {cls.attribute_map.get(name, name): value for name, value in settings.items()}
         if "num_labels" in overrides: settings = {**settings, "id2label": None, "label2id": None}  # names of other labels
         config = cls(**{name: value for name, value in settings.items() if name in known} | overrides)
         vars(config).update({name: value for name, value in settings.items()
@@ -97,10 +102,11 @@ class PreTrainedConfig:
         "Write `config.json` into `folder`, which is made if it is not there."
         write_files(folder, {"config.json": lambda file: file.write(self.to_json_string().encode())})
 
-# %% ../nbs/00_config.ipynb #a7fca54f
+# %% ../nbs/00_config.ipynb #bf850edb
 SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-         "max_position_embeddings", "type_vocab_size", "embedding_size", "num_labels")
-SHARES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+         "max_position_embeddings", "type_vocab_size", "embedding_size", "num_hidden_groups", "num_labels")
+SHARES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "classifier_dropout_prob",
+          "seq_classif_dropout", "qa_dropout")
 
 
 def check_settings(config: PreTrainedConfig) -> None:

@@ -123,7 +123,7 @@ def add_special_tokens(tokenizer: Tokenizer, settings: dict, family: TokenizerFa
         single=f"{cls} $A {sep}", pair=f"{cls} $A {sep} {sep} $B {sep}" if family.like_roberta else f"{cls} $A {sep} $B:1 {sep}:1",
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in (cls, sep)])
 
-# %% ../nbs/03_encoding.ipynb #f50f55f1
+# %% ../nbs/03_encoding.ipynb #c8c1c291
 BUILDERS = {("vocab.txt",): build_wordpiece}  # files → what puts the steps together from them
 
 
@@ -133,10 +133,11 @@ def build_tokenizer(source: Checkpoint, settings: dict, family: TokenizerFamily)
     if build is None or None in paths:
         known = dict.fromkeys(name for other in TOKENIZERS.values() for name in other.files)
         missing = ["tokenizer.json", *(name for name, path in zip(family.files, paths) if path is None)]
-        there = [name for name in known if source.find(name)]
-        raise OSError(f"{source.name!r} has no tokenizer that can be used: no {' and no '.join(missing)}, and {' and '.join(there) or 'nothing'} "
-                      f"alone does not suffice for its class, {settings['tokenizer_class']}. A tokenizer.json always does: "
-                      f"transformers, which reads more forms, writes one with tokenizer.save_pretrained(folder).")
+        there = " and ".join(name for name in known if source.find(name))
+        there = f"{there}, which does not suffice" if there else "nothing"
+        raise OSError(f"{source.name!r} has no tokenizer that can be used: no {' and no '.join(missing)}; there is {there} for a "
+                      f"{settings['tokenizer_class']}. A tokenizer.json always suffices: transformers, which reads more forms, "
+                      f"writes one with tokenizer.save_pretrained(folder).")
     try: tokenizer = build(settings, *paths)
     except Exception as error:  # a UnicodeError, or the library's plain Exception
         raise OSError(f"{' or '.join(map(str, paths))} is damaged: {error}. {CURE}") from error

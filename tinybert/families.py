@@ -160,8 +160,12 @@ class AlbertEncoder(BertEncoder):
     def layer(self) -> list[BertLayer]:
         return [self.albert_layer_groups[int(number / self.repeats)]["albert_layers"][0] for number in range(self.count)]
 
-# %% ../nbs/04_families.ipynb #00016b35
-def distance_bucket(distance: Tensor, buckets: int, furthest: int = 128) -> Tensor:
+# %% ../nbs/04_families.ipynb #96fcc0e2
+def distance_bucket(
+    distance: Tensor,  # int of any shape: place of the key minus place of the query, in tokens
+    buckets: int,  # how many there are
+    furthest: int = 128,  # from here on all distances share one
+) -> Tensor:
     "Return the bucket of each distance in tokens: near ones alone, far ones together (Raffel et al. 2019, section 2.1)."
     half, exact = buckets // 2, buckets // 4
     size = distance.abs()
@@ -241,14 +245,16 @@ FAMILIES = {family.config_class.model_type: family for family in [
         ("lm_head.bias", "predictions.bias"))),
 ]}
 
-# %% ../nbs/04_families.ipynb #0e43a622
+# %% ../nbs/04_families.ipynb #6028a18a
 class FamilyModel(BertModel):
     "BERT's model with the facts of another family."
     family = None
 
     def __init__(self, config: PreTrainedConfig, add_pooling_layer: bool = True):
         super().__init__(config, add_pooling_layer and self.family.pooler)
-        if self.family.positions_after_padding: self.first_position = config.pad_token_id + 1
+        if self.family.positions_after_padding:
+            if config.pad_token_id is None: raise ValueError(f"{type(self).__name__} counts places from pad_token_id; it is None.")
+            self.first_position = config.pad_token_id + 1
         for layer in self.encoder.layer:
             for part in {"attention.output", "output"} - set(self.family.dropouts): layer.get_submodule(part).dropout.p = 0.0
 

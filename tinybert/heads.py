@@ -61,13 +61,16 @@ class ClassificationHead(nn.Module):
     def forward(self, first_token: Tensor) -> Tensor:
         return self.out_proj(self.second(self.activation(self.dense(self.first(first_token)))))  # (B, num_labels)
 
-# %% ../nbs/06_heads.ipynb #a7a8f270
+# %% ../nbs/06_heads.ipynb #a80f42e8
 def classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:
     "Return the loss of a text's classification (transformers: `ForSequenceClassificationLoss`); guess the type if None."
     if problem_type is None:
         whole = labels.dtype in (torch.int64, torch.int32)
         problem_type = "regression" if logits.shape[1] == 1 else "single_label_classification" if whole else "multi_label_classification"
-    if problem_type == "regression": return F.mse_loss(logits.reshape(labels.shape), labels.to(logits.dtype))
+    if problem_type == "regression":
+        if labels.numel() != logits.numel() or logits.shape[1] > 1 and labels.shape != logits.shape:
+            raise ValueError(f"labels has the shape {tuple(labels.shape)}; for a regression it is {tuple(logits.shape)}, like the logits.")
+        return F.mse_loss(logits.reshape(labels.shape), labels.to(logits.dtype))
     if problem_type == "single_label_classification": return F.cross_entropy(logits, labels.flatten())
     if problem_type == "multi_label_classification": return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
     raise ValueError(f"problem_type is {problem_type!r}; expected regression, single_label_classification or multi_label_classification.")
@@ -82,7 +85,7 @@ MODERN = Family("ModernBert", ModernBertConfig, "model", pooler=False, transform
 })
 FAMILIES, ENCODERS = families.FAMILIES | {"modernbert": MODERN}, families.ENCODERS | {"modernbert": ModernBertModel}
 
-# %% ../nbs/06_heads.ipynb #581037cb
+# %% ../nbs/06_heads.ipynb #d705e366
 class HeadModel(PreTrainedModel):
     "An encoder with a head on top: `add_head` makes it, `predict` runs it, `loss` compares its answer with labels."
     family, pooled = None, False  # facts of the architecture; whether the head reads the pooler's vector
@@ -98,6 +101,8 @@ class HeadModel(PreTrainedModel):
 
     @property
     def encoder(self) -> PreTrainedModel: return getattr(self, self.base_model_prefix)
+
+    def get_input_embeddings(self) -> nn.Embedding: return self.encoder.get_input_embeddings()
 
     def add_linear(self, config: PreTrainedConfig, width: int, *dropouts: str) -> None:
         "Make the part that most heads are: dropout and one linear map, named after the task."
@@ -124,14 +129,22 @@ class HeadModel(PreTrainedModel):
         output = self.encoder(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
                               output_hidden_states, output_attentions)
         logits = self.predict(output, attention_mask)
+        if labels is not None and not isinstance(labels, Tensor): raise TypeError(f"labels is a {type(labels).__name__}; give a tensor.")
         return ModelOutput(loss=None if labels is None else self.loss(logits, labels), logits=logits,
                            hidden_states=output.hidden_states, attentions=output.attentions)
 
-# %% ../nbs/06_heads.ipynb #f2d25af7
+# %% ../nbs/06_heads.ipynb #489d58b5
 class ForMaskedLM(HeadModel):
     "Guess masked tokens: logits (B, T, vocab_size), labels (B, T) with -100 where nothing is asked."
     head = ("lm_head",)
     renames = PreTrainedModel.renames | {r"^lm_head\.decoder\.(weight|bias)$": ""}  # copies of the word table and of the bias
+
+    @classmethod
+    def check_state(cls, state: dict[str, Tensor]) -> None:
+        decoder = state.get("lm_head.decoder.weight")
+        tables = [tensor for key, tensor in state.items() if key.endswith(("word_embeddings.weight", "tok_embeddings.weight"))]
+        if decoder is not None and tables and not torch.equal(decoder, tables[0]):
+            raise ValueError("This checkpoint's decoder differs from its word table; only a tied decoder is supported.")
 
     def add_head(self, config: PreTrainedConfig) -> None:
         if not config.tie_word_embeddings: raise ValueError("tie_word_embeddings is False; only a tied decoder is supported.")
@@ -153,7 +166,7 @@ class ForTokenClassification(HeadModel):
     def predict(self, output: ModelOutput, attention_mask: Tensor | None) -> Tensor: return self.answer(output.last_hidden_state)
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor: return F.cross_entropy(logits.flatten(0, 1), labels.flatten())
 
-# %% ../nbs/06_heads.ipynb #08f5d793
+# %% ../nbs/06_heads.ipynb #ec2ec88e
 class ForSequenceClassification(HeadModel):
     "Classify a text: logits (B, num_labels); labels (B,) int, (B, num_labels) for several at once, (B,) float for regression."
     head = ("classifier",)
@@ -169,15 +182,20 @@ class ForSequenceClassification(HeadModel):
         real = torch.ones_like(hidden_states[:, :, 0]) if attention_mask is None else attention_mask  # (B, T)
         vectors = hidden_states[torch.arange(len(real), device=real.device), first_tokens(real)]  # (B, C)
         if getattr(self.config, "classifier_pooling", "cls") == "mean":
-            vectors = hidden_states.sum(dim=1) / real.sum(dim=1, keepdim=True)  # padded places are zero
+            vectors = hidden_states.sum(dim=1) / real.sum(dim=1, keepdim=True).clamp(min=1)  # padded places are zero
         return self.classifier(vectors) if self.family.classifier else self.answer(vectors)  # (B, num_labels)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor: return classification_loss(logits, labels, self.config.problem_type)
 
-# %% ../nbs/06_heads.ipynb #f9843eb9
+# %% ../nbs/06_heads.ipynb #4ecdaac0
 def span_loss(logits: Tensor, positions: Tensor) -> Tensor:
-    "Return the loss of one end of a span; a position beyond the text is not counted."
-    return F.cross_entropy(logits, positions.flatten().clamp(0, logits.shape[1]), ignore_index=logits.shape[1])
+    "Return the loss of one end of a span: positions (B,) beyond the text are not counted; raise ValueError for padding."
+    width = logits.shape[1]
+    positions = positions.flatten().clamp(0, width)
+    scores = logits.gather(1, positions.clamp(max=width - 1)[:, None])[:, 0]
+    if (scores[positions < width] == torch.finfo(logits.dtype).min).any():
+        raise ValueError("A start or end position lies in the padding. Positions are columns of the padded batch.")
+    return F.cross_entropy(logits, positions, ignore_index=width)
 
 # %% ../nbs/06_heads.ipynb #e1ba5bdf
 class ForQuestionAnswering(HeadModel):
@@ -234,7 +252,7 @@ class ForNextSentencePrediction(HeadModel):
     def predict(self, output: ModelOutput, attention_mask: Tensor | None) -> Tensor: return self.answer(output.pooler_output)
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor: return F.cross_entropy(logits, labels.flatten())
 
-# %% ../nbs/06_heads.ipynb #71405764
+# %% ../nbs/06_heads.ipynb #d4054746
 class ForMultipleChoice(HeadModel):
     "Pick one of several texts: inputs (B, choices, T), logits (B, choices), labels (B,)."
     head, pooled = ("classifier",), True
@@ -243,11 +261,11 @@ class ForMultipleChoice(HeadModel):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None,
                 labels: Tensor | None = None) -> ModelOutput:
-        "Return loss (with labels) and logits."
+        "Return loss (with labels) and logits; position_ids and inputs_embeds are not taken."
         if input_ids.dim() != 3: raise ValueError(f"input_ids has the shape {tuple(input_ids.shape)}; expected (texts, choices, tokens).")
         inputs = [None if tensor is None else tensor.flatten(0, 1) for tensor in (input_ids, attention_mask, token_type_ids)]
         logits = self.answer(self.encoder(*inputs).pooler_output).view(input_ids.shape[:2])  # (B, choices)
-        return ModelOutput(loss=None if labels is None else F.cross_entropy(logits, labels), logits=logits)
+        return ModelOutput(loss=None if labels is None else F.cross_entropy(logits, labels.flatten()), logits=logits)
 
 # %% ../nbs/06_heads.ipynb #bbbfd3a8
 TASKS = {"MaskedLM": ForMaskedLM, "SequenceClassification": ForSequenceClassification,

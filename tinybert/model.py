@@ -267,7 +267,7 @@ def read_dtype(dtype: torch.dtype | str, state: dict[str, Tensor]) -> torch.dtyp
     if isinstance(found, torch.dtype) and found.is_floating_point: return found
     raise ValueError(f"dtype is {dtype!r}; give a floating type such as torch.float32, torch.bfloat16, or 'auto'.")
 
-# %% ../nbs/02_model.ipynb #f8d25b01
+# %% ../nbs/02_model.ipynb #ba780d52
 def build(
     model_class: type,  # a subclass of `PreTrainedModel`
     config: PreTrainedConfig,  # its sizes
@@ -276,19 +276,21 @@ def build(
     dtype: torch.dtype | str,  # type of all weights: a dtype, its name, or "auto" for the type in the file
 ) -> nn.Module:
     "Return a model in evaluation mode that has taken the weights of a file as its own; parts of its head may be new."
-    state = rename_keys(translate(state, model_class.names, to_files=False), model_class.renames)
-    state = fit_prefix(state, model_class.base_model_prefix, wanted=bool(model_class.head))
+    in_file = lambda key: next(iter(translate({key: None}, model_class.names, to_files=True)))
+    state = translate(state, model_class.names, to_files=False)
+    model_class.check_state(state)
+    state = fit_prefix(rename_keys(state, model_class.renames), model_class.base_model_prefix, wanted=bool(model_class.head))
     dtype = read_dtype(dtype, state)
     with torch.device("meta"): model = model_class(config)
     for part in model_class.optional:
         if not any(key.startswith(f"{part}.") for key in state): setattr(model, part, None)
-    load_state(model, {key: tensor.to(dtype) for key, tensor in state.items()}, name, model_class.head)
+    load_state(model, {key: tensor.to(dtype) for key, tensor in state.items()}, name, model_class.head, in_file)
     for module in model.modules():  # what the file did not have is still without memory
         if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
             init_weights(module.to_empty(device="cpu", recurse=False).to(dtype), config.initializer_range)
     return model.eval()
 
-# %% ../nbs/02_model.ipynb #7a712768
+# %% ../nbs/02_model.ipynb #f83e9c04
 class PreTrainedModel(nn.Module):
     "Create, load and save a model (transformers: `PreTrainedModel`)."
     config_class = None
@@ -303,6 +305,8 @@ class PreTrainedModel(nn.Module):
         if not isinstance(config, PreTrainedConfig):
             raise TypeError(f"{type(self).__name__}(…) takes a config, not a {type(config).__name__}. "
                             f"A trained model is loaded with {type(self).__name__}.from_pretrained(name_or_folder).")
+        if config.model_type != self.config_class.model_type:
+            raise ValueError(f"{type(self).__name__} needs a {self.config_class.__name__}; this is a {type(config).__name__}.")
         config.check()
         self.config = config
 
@@ -311,6 +315,9 @@ class PreTrainedModel(nn.Module):
     @property
     def dtype(self) -> torch.dtype: return next(self.parameters()).dtype
     def num_parameters(self) -> int: return sum(parameter.numel() for parameter in self.parameters())
+
+    @classmethod
+    def check_state(cls, state: dict[str, Tensor]) -> None: "Raise ValueError for weights that this model cannot take as they are."
 
     @classmethod
     def class_for(cls, config: PreTrainedConfig) -> type: return cls  # `AutoModel` looks it up instead
