@@ -352,9 +352,8 @@ def test_an_incomplete_encoder_is_an_error_that_names_what_is_missing(tmp_path, 
     whole = torch.load(tmp_path / "pytorch_model.bin")
     for key in whole:
         torch.save({other: tensor for other, tensor in whole.items() if other != key}, tmp_path / "pytorch_model.bin")
-        (ours,) = translate({key: whole[key]}, type(model).names, to_files=False)
         with pytest.raises(ValueError) as error: AutoModel.from_pretrained(tmp_path)
-        assert "lacks 1 of" in str(error.value) and ours in str(error.value)
+        assert "lacks 1 of" in str(error.value) and key in str(error.value)
 
 
 @EACH

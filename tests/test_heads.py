@@ -428,6 +428,9 @@ def test_a_new_head_is_named_and_well_drawn(tmp_path, caplog, model_type, task, 
     given = their_model(model_type, source, 9, **settings)
     given.save_pretrained(tmp_path)
     torch.manual_seed(0)
+    if other and (model_type, task) == ("modernbert", "MaskedLM"):  # all its heads begin alike, so this one is there but for its bias
+        with pytest.raises(ValueError, match="lacks 1 of .*decoder.bias"): AUTO_FOR[task].from_pretrained(tmp_path)
+        return
     ours = AUTO_FOR[task].from_pretrained(tmp_path)
     assert type(ours) is our_class(model_type, task) and not ours.training
     new = {part for part, keys in parts(ours).items() if not keys & file_keys(given, ours)}
@@ -464,7 +467,7 @@ def test_half_a_head_is_an_error(tmp_path, model_type, task):
             (theirs,) = translate({key: None}, type(model).names, to_files=True)
             torch.save({other: tensor for other, tensor in whole.items() if other != theirs}, tmp_path / "pytorch_model.bin")
             with pytest.raises(ValueError) as error: HEADS[model_type, task].from_pretrained(tmp_path)
-            assert "lacks 1 of" in str(error.value) and key in str(error.value)
+            assert "lacks 1 of" in str(error.value) and theirs in str(error.value)
             tried += 1
     assert tried > 1
 
@@ -479,7 +482,7 @@ def test_an_incomplete_encoder_is_an_error(tmp_path, model_type, task):
         (theirs,) = translate({key: None}, type(model).names, to_files=True)
         torch.save({other: tensor for other, tensor in whole.items() if other != theirs}, tmp_path / "pytorch_model.bin")
         with pytest.raises(ValueError, match="lacks 1 of") as error: HEADS[model_type, task].from_pretrained(tmp_path)
-        assert key in str(error.value)
+        assert theirs in str(error.value)
     torch.save({key: tensor for key, tensor in whole.items() if not key.startswith(prefix)}, tmp_path / "pytorch_model.bin")
     with pytest.raises(ValueError, match="lacks .*of the"): HEADS[model_type, task].from_pretrained(tmp_path)
 

@@ -267,7 +267,7 @@ def read_dtype(dtype: torch.dtype | str, state: dict[str, Tensor]) -> torch.dtyp
     if isinstance(found, torch.dtype) and found.is_floating_point: return found
     raise ValueError(f"dtype is {dtype!r}; give a floating type such as torch.float32, torch.bfloat16, or 'auto'.")
 
-# %% ../nbs/02_model.ipynb #ba780d52
+# %% ../nbs/02_model.ipynb #d3fc973d
 def build(
     model_class: type,  # a subclass of `PreTrainedModel`
     config: PreTrainedConfig,  # its sizes
@@ -276,12 +276,12 @@ def build(
     dtype: torch.dtype | str,  # type of all weights: a dtype, its name, or "auto" for the type in the file
 ) -> nn.Module:
     "Return a model in evaluation mode that has taken the weights of a file as its own; parts of its head may be new."
+    with torch.device("meta"): model = model_class(config)
     in_file = lambda key: next(iter(translate({key: None}, model_class.names, to_files=True)))
     state = translate(state, model_class.names, to_files=False)
     model_class.check_state(state)
     state = fit_prefix(rename_keys(state, model_class.renames), model_class.base_model_prefix, wanted=bool(model_class.head))
     dtype = read_dtype(dtype, state)
-    with torch.device("meta"): model = model_class(config)
     for part in model_class.optional:
         if not any(key.startswith(f"{part}.") for key in state): setattr(model, part, None)
     load_state(model, {key: tensor.to(dtype) for key, tensor in state.items()}, name, model_class.head, in_file)
