@@ -14,6 +14,8 @@ _modules = {
     "modernbert": ["ModernBertConfig", "ModernBertModel"],
     "heads": [f"{family}For{task}" for family in ["Bert", "ModernBert", *_families] for task in _tasks]
              + [f"BertFor{task}" for task in _bert_tasks],
+    "embedding": ["embed", "read_pooling"],
+    "prepack": ["prepack"],
     "auto": ["AutoConfig", "AutoModel", *(f"AutoModelFor{task}" for task in _tasks + _bert_tasks)],
 }
 _home = {name: module for module, names in _modules.items() for name in names}

@@ -111,13 +111,13 @@ class Checkpoint:
         if path := self.find(filename): return path
         raise self.lacks(filename)
 
-    def read_json(self, filename: str) -> dict:
-        "Return the content of a JSON file; raise OSError if it is missing or damaged."
+    def read_json(self, filename: str, kind: type = dict) -> dict | list:
+        "Return the content of a JSON file, a dict or a list; raise OSError if it is missing or damaged."
         path = self.require(filename)
         try: content = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error: raise OSError(f"{path} is damaged, it is no valid JSON: {error}. {CURE}") from error
-        if isinstance(content, dict): return content
-        raise OSError(f"{path} holds a {type(content).__name__}; expected names and values in braces. {CURE}")
+        if isinstance(content, kind): return content
+        raise OSError(f"{path} holds a {type(content).__name__}; expected {'names and values in braces' if kind is dict else 'a list'}. {CURE}")
 
 # %% ../nbs/01_checkpoint.ipynb #91ff4e6c
 def describe_damage(path: Path) -> str:

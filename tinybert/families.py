@@ -9,10 +9,10 @@ __all__ = ['LM_HEAD', 'FAMILIES', 'ENCODERS', 'RobertaConfig', 'XLMRobertaConfig
 
 # %% ../nbs/04_families.ipynb #8551dfa6
 import torch
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 from .config import BertConfig, PreTrainedConfig
-from .model import BertEmbeddings, BertEncoder, BertLayer, BertModel, make_table, translate
+from .model import BertEmbeddings, BertEncoder, BertLayer, BertModel, Group, make_table, translate
 
 # %% ../nbs/04_families.ipynb #d08c9d44
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -142,9 +142,9 @@ class FamilyEmbeddings(BertEmbeddings):
         self.project = nn.Linear(width, config.hidden_size) if widen else nn.Identity()
 
     def forward(self, inputs_embeds: Tensor, token_type_ids: Tensor, position_ids: Tensor) -> Tensor:
-        vectors = inputs_embeds + self.position_embeddings(position_ids)  # (B, T, E)
+        vectors = inputs_embeds + self.position_embeddings(position_ids)  # (…, E)
         if self.token_type_embeddings is not None: vectors = vectors + self.token_type_embeddings(token_type_ids)
-        return self.project(self.dropout(self.LayerNorm(vectors)))  # (B, T, C)
+        return self.project(self.dropout(self.LayerNorm(vectors)))  # (…, C)
 
 # %% ../nbs/04_families.ipynb #014474d7
 class AlbertEncoder(BertEncoder):
@@ -179,12 +179,15 @@ class MPNetEncoder(BertEncoder):
         super().__init__(config)
         self.relative_attention_bias = make_table(config.relative_attention_num_buckets, config.num_attention_heads)
 
-    def forward(self, hidden_states: Tensor, mask: Tensor, output_hidden_states: bool, output_attentions: bool) -> tuple[list, list]:
-        places = torch.arange(hidden_states.shape[1], device=hidden_states.device)
-        buckets = distance_bucket(places[None, :] - places[:, None], self.relative_attention_bias.num_embeddings)  # (T, T)
-        bias = self.relative_attention_bias(buckets).permute(2, 0, 1)[None]  # (1, H, T, T)
-        mask = bias.masked_fill(~mask, float("-inf"))  # (B, H, T, T)
-        return super().forward(hidden_states, mask, output_hidden_states, output_attentions)
+    def weigh(self, group: Group) -> Group:
+        "Return the group with what the distances between its tokens add to their fits as its mask."
+        buckets = distance_bucket(group.distances(), self.relative_attention_bias.num_embeddings)  # (1 or G, L, L)
+        bias = self.relative_attention_bias(buckets).permute(0, 3, 1, 2)  # (1 or G, H, L, L)
+        return replace(group, mask=bias if group.mask is None else bias.masked_fill(~group.mask, float("-inf")))
+
+    def forward(self, hidden_states: Tensor, groups: list[Group], output_hidden_states: bool, output_attentions: bool) -> tuple[list, list]:
+        groups = [self.weigh(group) for group in groups]
+        return super().forward(hidden_states, groups, output_hidden_states, output_attentions)
 
 # %% ../nbs/04_families.ipynb #3c2cfefb
 @dataclass(frozen=True)

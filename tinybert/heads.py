@@ -102,6 +102,11 @@ class HeadModel(PreTrainedModel):
     @property
     def encoder(self) -> PreTrainedModel: return getattr(self, self.base_model_prefix)
 
+    @property
+    def unpad(self) -> bool: return self.encoder.unpad  # the encoder's switch is the model's
+    @unpad.setter
+    def unpad(self, value: bool) -> None: self.encoder.unpad = value
+
     def get_input_embeddings(self) -> nn.Embedding: return self.encoder.get_input_embeddings()
 
     def add_linear(self, config: PreTrainedConfig, width: int, *dropouts: str) -> None:
