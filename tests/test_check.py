@@ -1,5 +1,7 @@
 "The check of an exercise: what it compares, and what it says when an answer is wrong."
 
+import statistics
+
 import pytest
 import torch
 
@@ -54,8 +56,8 @@ def test_an_exception_is_shown_with_its_line():
 
 def test_an_exception_below_is_shown_with_the_learners_line():
     def double(numbers):
-        return torch.stack(numbers.tolist()) * 2
-    assert "in line 2 of your function: return torch.stack(numbers.tolist()) * 2" in verdict(double).cause
+        return numbers * statistics.mean([])
+    assert verdict(double).cause.endswith(", in line 2 of your function: return numbers * statistics.mean([])")
 
 
 def test_the_learner_cannot_spoil_the_inputs():
@@ -78,6 +80,9 @@ def test_random_numbers_are_the_same_in_each_call_and_outside_undisturbed():
     expected = torch.rand(2)
     torch.manual_seed(1)
     assert judge("noise", exercise, lambda n: torch.randn(n)).passed and torch.equal(torch.rand(2), expected)
+    before = judge("noise", exercise, torch.rand).text
+    torch.manual_seed(2)
+    assert judge("noise", exercise, torch.rand).text == before
 
 
 def test_the_mistake_that_agrees_on_most_inputs_is_named():
