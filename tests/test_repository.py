@@ -92,7 +92,7 @@ def test_links_of_the_index_hold_at_the_root(target, expected):
 def test_settings_and_pyproject_agree():
     settings, config = course.settings(), get_config(ROOT)
     assert (settings["title"], settings["branch"]) == (config.title, config.branch)
-    assert settings["install"] == config.lib_name
+    assert settings["install"] == f"{config.lib_name}[course]"
     assert not settings["repo"] or not config.git_url or config.git_url.endswith(settings["repo"])
 
 
@@ -151,9 +151,12 @@ def test_only_a_github_remote_counts(url, name, monkeypatch):
     assert course._remote() == name
 
 
-def test_setup_cell_installs_only_what_is_missing(settings):
-    settings["install"] = "another"
-    assert 'if not find_spec("tinybert"):\n    %pip install -q another' in course.setup_cell()
+@pytest.mark.parametrize("missing, installs", [("", []), ("tinybert", ["another"]), ("fastcore", ["another"]), ("matplotlib", ["another"])])
+def test_setup_cell_installs_only_where_something_is_missing(settings, monkeypatch, missing, installs):
+    settings["install"], installed = "another", []
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name != missing)
+    exec(course.setup_cell().replace("%pip install -q ", "installed += "), {"installed": installed})
+    assert "".join(installed) == "".join(installs)
 
 
 # The site

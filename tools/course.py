@@ -47,9 +47,10 @@ def links(
 
 
 def setup_cell() -> str:
-    "Return the code of a lesson's setup cell: it installs the package where it is missing and does nothing elsewhere."
+    "Return the code of a lesson's setup cell: it installs what lessons import where it is missing and does nothing elsewhere."
     return ("from importlib.util import find_spec\n\n"
-            f'if not find_spec("tinybert"):\n    %pip install -q {settings()["install"]}')
+            'if not all(map(find_spec, ("tinybert", "fastcore", "matplotlib"))):\n'
+            f'    %pip install -q "{settings()["install"]}"')
 
 
 class CourseLinks:
