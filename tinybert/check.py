@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['EXERCISES', 'Exercise', 'short', 'tensor_difference', 'difference', 'run', 'line_of', 'Verdict', 'find_cause',
            'judge', 'check', 'tiny_model', 'tiny_state', 'tiny_cache', 'list_files', 'store_of', 'newest_snapshot',
-           'closeness']
+           'closeness', 'layer_size', 'sums_to_normalise', 'queries_and_keys', 'norm_with', 'fits_of',
+           'change_by_heads']
 
 # %% ../nbs/09_check.ipynb #imports
 import copy, difflib, inspect, linecache, math, re, traceback
@@ -258,4 +259,121 @@ EXERCISES |= {
                 lambda model, encoded_sequences: model(torch.tensor(encoded_sequences)).last_hidden_state,
             "It gives the model a list. A model takes a tensor: torch.tensor(encoded_sequences).":
                 lambda model, encoded_sequences: model(encoded_sequences).last_hidden_state.mean(dim=1)}),
+}
+
+# %% ../nbs/09_check.ipynb #l02-imports
+from .model import attention
+
+# %% ../nbs/09_check.ipynb #l02-inputs
+def layer_size(width: int, neurons: int) -> int:
+    "Return how many weights a layer of the model has."
+    with torch.device("meta"):
+        model = BertModel(BertConfig(hidden_size=width, intermediate_size=neurons, num_hidden_layers=1, num_attention_heads=1))
+    return sum(parameter.numel() for parameter in model.encoder.layer[0].parameters())
+
+
+def sums_to_normalise() -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    "Return vectors, changes, scales and shifts."
+    vectors = torch.tensor([[1., 2., 3., 6.], [0., 9., 1., 4.]])  # (T, C)
+    change = torch.tensor([[1., 0., -1., 2.], [3., 0., 0., 1.]])
+    scale, shift = torch.tensor([1., 2., 1., .5]), torch.tensor([0., 1., 0., -1.])
+    return [(vectors, change, scale, shift), (vectors[None] * 10, change[None], scale, shift),
+            (vectors, torch.stack([2 - vectors[0], change[1]]), scale, shift)]
+
+
+def queries_and_keys() -> tuple[Tensor, Tensor]:
+    "Return queries and keys of two texts and two heads, (2, 2, 3, 4)."
+    numbers = torch.arange(48.).view(2, 2, 3, 4)  # (B, H, T, D)
+    return (numbers * .7).sin(), (numbers * 1.1).cos()
+
+# %% ../nbs/09_check.ipynb #l02-answers
+def norm_with(total: Tensor, weight: Tensor, bias: Tensor, dim: int = -1, correction: int = 0, eps: float = 1e-12) -> Tensor:
+    "Return the layer norm over a dimension of choice, for those who choose another."
+    variance = total.var(dim=dim, keepdim=True, correction=correction)
+    return (total - total.mean(dim=dim, keepdim=True)) / (variance + eps).sqrt() * weight + bias
+
+
+def fits_of(query: Tensor, key: Tensor) -> Tensor: return query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # (B, H, T, T)
+
+
+def change_by_heads(collected: Tensor, weight: Tensor, heads: list[int]) -> Tensor:
+    "Return the change (B, T, C) that comes from these heads."
+    kept = torch.zeros_like(collected)
+    kept[:, heads] = collected[:, heads]
+    return F.linear(kept.transpose(1, 2).flatten(2), weight)
+
+# %% ../nbs/09_check.ipynb #l02-table
+EXERCISES |= {
+    "count_layer": Exercise(
+        answer=layer_size,
+        inputs=lambda: [(4, 6), (10, 30)],
+        mistakes={
+            "It leaves out the biases of the linear maps. Each has one number for each output.":
+                lambda width, neurons: 4 * width**2 + 2 * width * neurons + 4 * width,
+            "It leaves out the layer norms. Each of the two has a scale and a shift.":
+                lambda width, neurons: layer_size(width, neurons) - 4 * width,
+            "It counts one layer norm, or only the scale of both. There are two, each with a scale and a shift.":
+                lambda width, neurons: layer_size(width, neurons) - 2 * width,
+            "It leaves out the map after the heads are joined, attention.output.dense.":
+                lambda width, neurons: layer_size(width, neurons) - width**2 - width}),
+    "add_and_normalise": Exercise(
+        answer=lambda vectors, change, weight, bias: F.layer_norm(vectors + change, weight.shape, weight, bias, eps=1e-12),
+        inputs=sums_to_normalise,
+        mistakes={
+            "It normalises the change and then adds. Add first: BERT normalises the sum.":
+                lambda vectors, change, weight, bias: vectors + norm_with(change, weight, bias),
+            "It normalises the vectors and then adds the change. Add first: BERT normalises the sum.":
+                lambda vectors, change, weight, bias: norm_with(vectors, weight, bias) + change,
+            "It normalises the change alone. Add it to the vectors first.":
+                lambda vectors, change, weight, bias: norm_with(change, weight, bias),
+            "It takes mean and variance over the tokens. They are of each token's own numbers: dim=-1.":
+                lambda vectors, change, weight, bias: norm_with(vectors + change, weight, bias, dim=-2),
+            "Its variance divides by C - 1, as torch does by default. A layer norm divides by C: correction=0, or a mean of squares.":
+                lambda vectors, change, weight, bias: norm_with(vectors + change, weight, bias, correction=1),
+            "It divides by the variance. Divide by its root.":
+                lambda vectors, change, weight, bias: (vectors + change - (vectors + change).mean(-1, keepdim=True))
+                / ((vectors + change).var(-1, keepdim=True, correction=0) + 1e-12) * weight + bias,
+            "It leaves out weight and bias. They come after the division: times weight, plus bias.":
+                lambda vectors, change, weight, bias: norm_with(vectors + change, torch.ones_like(weight), torch.zeros_like(bias)),
+            "It adds the bias before it multiplies by the weight. The weight comes first.":
+                lambda vectors, change, weight, bias: norm_with(vectors + change, weight, bias * weight),
+            "It divides 0 by 0 where all numbers of a token are equal. Add 1e-12 to the variance before you take the root.":
+                lambda vectors, change, weight, bias: norm_with(vectors + change, weight, bias, eps=0.)}),
+    "masked_shares": Exercise(
+        answer=lambda query, key, mask: attention(query, key, key, mask.bool()[:, None, None, :])[1],
+        inputs=lambda: [(*queries_and_keys(), torch.ones(2, 3, dtype=torch.long)),
+                        (*queries_and_keys(), torch.tensor([[1, 1, 0], [1, 1, 1]])),
+                        (*queries_and_keys(), torch.tensor([[0, 1, 1], [1, 0, 0]]))],
+        mistakes={
+            "It sets shares to 0 after the softmax, so the others do not add up to 1. Mask the fits, before the softmax.":
+                lambda query, key, mask: fits_of(query, key).softmax(dim=-1) * mask[:, None, None, :],
+            "It multiplies the fits with the mask. A fit of 0 is a fit like others; it takes minus infinity to get a share of 0.":
+                lambda query, key, mask: (fits_of(query, key) * mask[:, None, None, :]).softmax(dim=-1),
+            "It masks the rows, those who ask. The mask is for the columns, those who answer: mask[:, None, None, :].":
+                lambda query, key, mask: fits_of(query, key).masked_fill(mask[:, None, :, None] == 0, -math.inf).softmax(dim=-1),
+            "It masks the tokens and keeps the padding. 1 is for a token, 0 for padding.":
+                lambda query, key, mask: fits_of(query, key).masked_fill(mask[:, None, None, :] == 1, -math.inf).softmax(dim=-1),
+            "It does not divide the dot products by the root of D, the width of a head.":
+                lambda query, key, mask: attention(query * 2, key, key, mask.bool()[:, None, None, :])[1],
+            "Its softmax runs over those who ask. Each row must add up to 1: dim=-1.":
+                lambda query, key, mask: fits_of(query, key).masked_fill(mask[:, None, None, :] == 0, -math.inf).softmax(dim=-2),
+            "It takes no notice of the mask.":
+                lambda query, key, mask: fits_of(query, key).softmax(dim=-1)}),
+    "change_by_head": Exercise(
+        answer=lambda collected, weight, head: change_by_heads(collected, weight, [head]),
+        inputs=lambda: [(queries_and_keys()[0][..., :2], torch.arange(16.).view(4, 4), head) for head in (0, 1)]
+        + [(torch.arange(18.).view(1, 3, 2, 3), torch.arange(81.).view(9, 9), 1)],
+        mistakes={
+            "It takes rows of the weight. The weight is (out, in), and a head is a slice of what goes in: take columns.":
+                lambda collected, weight, head: collected[:, head] @ weight.unflatten(0, collected.shape[1::2])[head],
+            "It takes every H-th column. The columns of a head lie side by side: from head * D to (head + 1) * D.":
+                lambda collected, weight, head: collected[:, head] @ weight[:, head::collected.shape[1]].T,
+            "It takes the columns of head 0, whichever head is asked for.":
+                lambda collected, weight, head: collected[:, head] @ weight[:, :collected.shape[-1]].T,
+            "It returns the change of all heads together.":
+                lambda collected, weight, head: change_by_heads(collected, weight, list(range(collected.shape[1]))),
+            "It returns the change without this head. Keep it and leave out the others.":
+                lambda collected, weight, head: change_by_heads(collected, weight, [n for n in range(collected.shape[1]) if n != head]),
+            "It returns what the head collected. The map output.dense comes after that.":
+                lambda collected, weight, head: collected[:, head]}),
 }
