@@ -7,7 +7,9 @@ __all__ = ['EXERCISES', 'TENSOR_NAMES', 'Exercise', 'short', 'tensor_difference'
            'find_cause', 'judge', 'check', 'tiny_model', 'tiny_state', 'tiny_cache', 'list_files', 'store_of',
            'newest_snapshot', 'closeness', 'layer_size', 'sums_to_normalise', 'queries_and_keys', 'norm_with',
            'fits_of', 'change_by_heads', 'Evaluated', 'reordered_file', 'tiny_weights', 'old_state', 'header_of',
-           'shapes_of', 'ends_of', 'program_of', 'names_in', 'rename_old']
+           'shapes_of', 'ends_of', 'program_of', 'names_in', 'rename_old', 'library_pieces', 'numbered', 'wrong_pieces',
+           'library_rows', 'rows_in_place', 'library_pair', 'pair_in_place', 'types_from', 'last_sep',
+           'numbered_vectors']
 
 # %% ../nbs/09_check.ipynb #imports
 import copy, difflib, inspect, linecache, math, re, traceback
@@ -527,4 +529,163 @@ EXERCISES |= {
                 lambda path, allowed: not names_in(program_of(path)) <= set(allowed),
             "It asks whether everything allowed is used. The question is whether everything used is allowed.":
                 lambda path, allowed: names_in(program_of(path)) >= set(allowed)}),
+}
+
+# %% ../nbs/09_check.ipynb #l04-imports
+from tokenizers import Tokenizer, models, processors
+from .encoding import pad
+
+# %% ../nbs/09_check.ipynb #l04-pieces
+def library_pieces(word: str, vocabulary: dict[str, int]) -> list[str]:
+    "Cut a word with the tokenizers library."
+    return [token.value for token in models.WordPiece(vocabulary, unk_token="[UNK]").tokenize(word)]
+
+
+def numbered(pieces: str) -> dict[str, int]:
+    "Make a vocabulary of [UNK] and the pieces of a line."
+    return {piece: number for number, piece in enumerate(["[UNK]", *pieces.split()])}
+
+
+def wrong_pieces(word: str, vocabulary: dict[str, int], *, looked_up: str = "##", written: str = "##", longest: bool = True,
+                 unknown: Callable[[list[str]], list[str]] = lambda pieces: ["[UNK]"]) -> list[str]:
+    "Cut a word with one of the usual mistakes, or, without an option, with none."
+    pieces, start = [], 0
+    while start < len(word):
+        ends = [end for end in range(start + 1, len(word) + 1) if (looked_up if start else "") + word[start:end] in vocabulary]
+        if not ends: return unknown(pieces)
+        end = ends[-1 if longest else 0]
+        pieces.append((written if start else "") + word[start:end])
+        start = end
+    return pieces
+
+# %% ../nbs/09_check.ipynb #l04-rows
+def library_rows(rows: list[list[int]], pad_id: int, side: str = "right") -> tuple[Tensor, Tensor]:
+    "Pad rows with this package, and make the mask."
+    lists = pad({"input_ids": rows, "attention_mask": [[1] * len(row) for row in rows]}, True, None, pad_id, side)
+    return torch.tensor(lists["input_ids"]), torch.tensor(lists["attention_mask"])
+
+
+def rows_in_place(rows: list[list[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+    "Make the mistake of padding the rows that were given."
+    answer = library_rows(rows, pad_id)
+    for row in rows: row.extend([pad_id] * (answer[0].shape[1] - len(row)))
+    return answer
+
+# %% ../nbs/09_check.ipynb #l04-pair
+def library_pair(first: list[int], second: list[int], max_length: int, strategy: str = "longest_first", side: str = "right") -> list[int]:
+    "Put a pair together and cut it with the tokenizers library, whose words are here the ids themselves."
+    words = [[str(number) for number in text] for text in (first, second)]
+    backend = Tokenizer(models.WordLevel({word: int(word) for word in sum(words, [])}, unk_token="[UNK]"))
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 101), ("[SEP]", 102)])
+    backend.enable_truncation(max_length, strategy=strategy, direction=side)
+    return backend.encode(*words, is_pretokenized=True).ids
+
+
+def pair_in_place(first: list[int], second: list[int], max_length: int) -> list[int]:
+    "Make the mistake of cutting the lists that were given."
+    while len(first) + len(second) + 3 > max_length: max(second, first, key=len).pop()
+    return [101, *first, 102, *second, 102]
+
+# %% ../nbs/09_check.ipynb #l04-types
+def types_from(input_ids: list[int], first: int, last: int) -> list[int]:
+    "Return 1 for the places from first up to last, and 0 for the others."
+    return [int(first <= place <= last) for place in range(len(input_ids))]
+
+
+def last_sep(input_ids: list[int]) -> int: return len(input_ids) - 1 - input_ids[::-1].index(102)
+
+# %% ../nbs/09_check.ipynb #l04-vectors
+def numbered_vectors(texts: int, tokens: int, width: int) -> Tensor:
+    "Return vectors whose numbers are all different, (texts, tokens, width)."
+    return torch.arange(1., 1 + texts * tokens * width).view(texts, tokens, width).sqrt()
+
+# %% ../nbs/09_check.ipynb #l04-exercises
+EXERCISES |= {
+    "word_pieces": Exercise(
+        answer=library_pieces,
+        inputs=lambda: [("unwatchable", numbered("un unwa ##watch ##able ##a ##b ##t ##tch ##c ##h")), ("nice", numbered("nice n ##ice")),
+                        ("undoing", numbered("un undo ing ##ing ##i ##do")), ("playing", numbered("play ing")), ("cool?", numbered("cool ##l")),
+                        ("huggingface", numbered("hugging face ##face ##f ##ace"))],
+        mistakes={
+            "It takes the shortest piece that is there. Try the longest first: the whole rest, then one letter less each time.":
+                lambda word, vocabulary: wrong_pieces(word, vocabulary, longest=False),
+            "It returns the later pieces without ##. They are other tokens: write ## before them.":
+                lambda word, vocabulary: wrong_pieces(word, vocabulary, written=""),
+            "It looks up the later pieces without ##. \"ing\" begins a word, \"##ing\" continues one.":
+                lambda word, vocabulary: wrong_pieces(word, vocabulary, looked_up=""),
+            "It keeps the pieces before the letters that are unknown. The whole word is unknown then: [\"[UNK]\"] alone.":
+                lambda word, vocabulary: wrong_pieces(word, vocabulary, unknown=lambda pieces: [*pieces, "[UNK]"]),
+            "It returns what it has when the vocabulary does not go on. Such a word is [\"[UNK]\"].":
+                lambda word, vocabulary: wrong_pieces(word, vocabulary, unknown=lambda pieces: pieces)}),
+    "pad_rows": Exercise(
+        answer=lambda rows, pad_id: library_rows(rows, pad_id),
+        inputs=lambda: [([[101, 7592, 999, 102], [101, 3835, 102]], 0), ([[0, 8, 2], [0, 9, 9, 9, 2], [0, 2]], 1),
+                        ([[101, 0, 7592, 102], [101, 102]], 0)],
+        mistakes={
+            "It fills up with 0 whatever pad_id is. The padding id differs from family to family.": lambda rows, pad_id: library_rows(rows, 0),
+            "It fills up with 100, which is [UNK]. Fill up with pad_id.": lambda rows, pad_id: library_rows(rows, 100),
+            "It fills up on the left. Put the padding behind the row: row + [pad_id] * missing.":
+                lambda rows, pad_id: library_rows(rows, pad_id, "left"),
+            "It takes every pad_id for padding, even one in the text. Make the mask of the lengths of the rows.":
+                lambda rows, pad_id: (library_rows(rows, pad_id)[0], (library_rows(rows, pad_id)[0] != pad_id).long()),
+            "It has 1 for padding in the mask. 1 is for real tokens, 0 for padding.":
+                lambda rows, pad_id: (library_rows(rows, pad_id)[0], 1 - library_rows(rows, pad_id)[1]),
+            "It cuts the rows to the shortest one. Take the width of the longest, and fill up the others.":
+                lambda rows, pad_id: library_rows([row[:min(map(len, rows))] for row in rows], pad_id),
+            "It changes the rows that it was given. Make new lists: row + [pad_id] * missing, and neither += nor append.": rows_in_place}),
+    "pair_types": Exercise(
+        answer=lambda input_ids: types_from(input_ids, input_ids.index(102) + 1, last_sep(input_ids)),
+        inputs=lambda: [([101, 7592, 999, 102, 4658, 1012, 102],), ([101, 7592, 999, 102],), ([101, 4658, 102, 3835, 999, 102, 0, 0],),
+                        ([101, 4658, 1012, 102, 0, 0],)],
+        mistakes={
+            "It gives the first [SEP] to the second text. It belongs to the first: type 0.":
+                lambda input_ids: types_from(input_ids, input_ids.index(102), last_sep(input_ids)),
+            "It gives the last [SEP] type 0. It belongs to the second text: type 1.":
+                lambda input_ids: types_from(input_ids, input_ids.index(102) + 1, last_sep(input_ids) - 1),
+            "It gives type 1 to everything behind the first [SEP], padding too. Padding has type 0.":
+                lambda input_ids: types_from(input_ids, input_ids.index(102) + 1, len(input_ids)),
+            "It counts how many [SEP] stand before a token, so padding gets the type 2. There are two types, and padding has type 0.":
+                lambda input_ids: [input_ids[:place].count(102) for place in range(len(input_ids))],
+            "It has 0 and 1 the wrong way round. The first text has type 0.":
+                lambda input_ids: [1 - kind for kind in types_from(input_ids, input_ids.index(102) + 1, last_sep(input_ids))]}),
+    "truncate_pair": Exercise(
+        answer=lambda first, second, max_length: library_pair(first, second, max_length),
+        inputs=lambda: [([11, 12, 13, 14, 15, 16, 17], [21, 22, 23], 9), ([11, 12], [21, 22, 23, 24, 25, 26], 9), ([11, 12], [21], 10),
+                        ([11, 12, 13, 14, 15], [21, 22, 23, 24, 25], 9), ([11, 12, 13, 14, 15, 16], [21, 22], 10)],
+        mistakes={
+            "It does not count the three special tokens. max_length includes them: the texts have room for max_length - 3 ids.":
+                lambda first, second, max_length: library_pair(first, second, max_length + 3),
+            "It cuts the finished row, and the last [SEP] with it. Cut the texts first, then add the special tokens.":
+                lambda first, second, max_length: [101, *first, 102, *second, 102][:max_length],
+            "It cuts the first text alone. Take from the one that is longer at the moment.":
+                lambda first, second, max_length: [101, *first[:max(0, max_length - 3 - len(second))], 102, *second, 102],
+            "It cuts the second text alone. Take from the one that is longer at the moment.":
+                lambda first, second, max_length: [101, *first, 102, *second[:max(0, max_length - 3 - len(first))], 102],
+            "It gives each text half of the room. A short text needs less than that, and the other one may have the rest.":
+                lambda first, second, max_length: [101, *first[:(max_length - 3) // 2], 102, *second[:(max_length - 3) // 2], 102],
+            "It takes away the beginning of a text. Take ids from the end.":
+                lambda first, second, max_length: library_pair(first, second, max_length, side="left"),
+            "It forgets the [SEP] between the texts. Each of the two ends with 102.":
+                lambda first, second, max_length: [101, *(number for number in library_pair(first, second, max_length)[1:-1] if number != 102), 102],
+            "It changes the lists that it was given. Work on copies: first = first.copy().": pair_in_place}),
+    "mean_of_tokens": Exercise(
+        answer=lambda vectors, attention_mask: torch.stack([rows[mask.bool()].mean(dim=0) for rows, mask in zip(vectors, attention_mask)]),
+        inputs=lambda: [(numbered_vectors(2, 4, 3), torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]])),
+                        (numbered_vectors(2, 5, 2), torch.tensor([[0, 0, 0, 0, 1], [0, 0, 1, 1, 1]])), (numbered_vectors(1, 3, 2), torch.ones(1, 3, dtype=torch.long))],
+        mistakes={
+            "It averages over all places, padding too. Multiply by the mask, and divide by the number of real tokens.":
+                lambda vectors, attention_mask: vectors.mean(dim=1),
+            "It divides by the right number, but adds up the padding too. Multiply the vectors by the mask first.":
+                lambda vectors, attention_mask: vectors.sum(dim=1) / attention_mask.sum(dim=1, keepdim=True),
+            "It divides by the width of the batch. Divide by the number of real tokens: attention_mask.sum(dim=1, keepdim=True).":
+                lambda vectors, attention_mask: (vectors * attention_mask[:, :, None]).mean(dim=1),
+            "It divides by the number of real tokens of the whole batch. Each text has its own: attention_mask.sum(dim=1, keepdim=True).":
+                lambda vectors, attention_mask: (vectors * attention_mask[:, :, None]).sum(dim=1) / attention_mask.sum(),
+            "It makes one vector for the whole batch. The mean is over the tokens of one text: dim=1.":
+                lambda vectors, attention_mask: vectors[attention_mask.bool()].mean(dim=0),
+            "It takes the vector of the first place, which is not even a token if the padding is on the left.":
+                lambda vectors, attention_mask: vectors[:, 0],
+            "The mask (B, T) does not fit the vectors (B, T, C). Give it a last dimension: attention_mask[:, :, None].":
+                lambda vectors, attention_mask: (vectors * attention_mask).sum(dim=1) / attention_mask.sum(dim=1, keepdim=True)}),
 }
