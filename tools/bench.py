@@ -217,7 +217,7 @@ def report(results: dict, card: dict) -> str:
     lines = ["---", "title: Benchmarks", "description: How long tinybert takes, beside transformers and sentence-transformers.", "---", "",
         f"Written by `make bench` on {date.today()}. Do not edit: measure again, on your machine.", "", f"**Machine.** {machine()}.", "",
         "Each pair of contenders ran in turn, one call each, again and again; the times are medians, and a ratio is the median of the pairs' ratios, so it means more than the times beside it. "
-        "*Theirs* is transformers (with its default, sdpa attention), and sentence-transformers for a corpus, always in float32. *Ours* is this package as it is, *prepacked* after [`prepack(model)`](10_prepack.ipynb). "
+        "*Theirs* is transformers (with its default, sdpa attention), and sentence-transformers for a corpus, always in float32. *Ours* is this package as it is, *prepacked* after [`prepack(model)`](09_prepack.ipynb). "
         "All run [all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2) on the processor. The goals were set on a machine with AMX units.", "",
         "![Bars: for each row of the table below the time of ours and of ours prepacked, as a share of theirs; a red line marks the goal.](benchmarks.png)", "", table(results), "",
         f"For comparison, the libraries themselves in bfloat16 against float32: {rough}. `torch.compile` (default options) takes our model to {compiled}.", "",
