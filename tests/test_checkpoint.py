@@ -512,3 +512,15 @@ def test_minilm_survives_a_round_trip(minilm, tmp_path):
     theirs, report = transformers.BertModel.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(report.values())
     same_state(model, theirs)
+
+
+def test_code_in_a_file_is_named(tmp_path):
+    write_bert(tmp_path)
+    torch.save({"pooler.dense.bias": Trap(tmp_path / "sprung")}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(OSError, match="pytorch_model.bin is refused: while it is read it wants to use io.open, and"): BertModel.from_pretrained(tmp_path)
+
+
+def test_another_kind_of_file_is_not_given_a_size(tmp_path):
+    small().save_pretrained(tmp_path, safe_serialization=True)
+    (tmp_path / "model.safetensors").write_bytes(b"<!DOCTYPE html>" * 10)
+    with pytest.raises(OSError, match="150 bytes, which do not begin as a safetensors file does"): BertModel.from_pretrained(tmp_path)

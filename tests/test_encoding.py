@@ -94,6 +94,8 @@ def test_a_lone_surrogate_is_refused(pair):
     for tokenizer in pair:
         with pytest.raises((TypeError, ValueError, UnicodeError)): tokenizer("half \ud800 of a pair")
     with pytest.raises((TypeError, ValueError), match="(?i)text number 1|surrogate"): pair[0](["fine", "half \ud800 of a pair"])
+    with pytest.raises(ValueError, match="Text number 1 has half of a surrogate pair"): pair[0](["fine", "half \ud800 of a pair"])
+    with pytest.raises(ValueError, match="The text has half of a surrogate pair"): pair[0]("half \ud800 of a pair")
 
 
 @pytest.mark.parametrize("side", ["right", "left"])

@@ -127,6 +127,7 @@ def describe_damage(path: Path) -> str:
     if start == b"version ": return f"{size} bytes: a Git LFS pointer, not the weights; run `git lfs pull` in its folder"
     if path.suffix != ".safetensors": return f"{size:,} bytes"
     expected = 8 + int.from_bytes(start, "little")  # to the end of the header
+    if expected > 100_000_000: return f"{size:,} bytes, which do not begin as a safetensors file does: perhaps a web page or another format"
     if expected <= size:
         header = json.loads(path.read_bytes()[8:expected])
         expected += max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
@@ -146,6 +147,9 @@ def read_weights(
         if isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values()): return state
         raise ValueError("it is no dictionary from names to tensors")
     except Exception as error:
+        if asked := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
+            raise OSError(f"{path} is refused: while it is read it wants to use {asked[1]}, and weights need nothing of the kind. Such a file can "
+                          f"run any program. Delete it, unless you know who made it and why; prefer a .safetensors file.") from error
         try: damage = describe_damage(path)
         except (ValueError, KeyError, TypeError): damage = f"{path.stat().st_size:,} bytes, and its header makes no sense"
         raise OSError(f"{path} cannot be read ({damage}). {CURE} The reader says: {error}") from error

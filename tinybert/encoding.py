@@ -287,8 +287,10 @@ class BertTokenizer(PreTrainedTokenizer):
         set_truncation(self.backend, truncation, max_length, specials * add_special_tokens, self.truncation_side)
         try: encodings = self.backend.encode_batch(batch, add_special_tokens=add_special_tokens)
         except Exception as error:  # the library raises plain Exception, for "only_second" without a second text, say
-            raise ValueError(f"These texts cannot be encoded with truncation={truncation!r}: {error} (Nor can half of a "
-                             f"surrogate pair, as it comes out of damaged files.)") from error
+            halves = [number for number, item in enumerate(batch) if re.search("[\ud800-\udfff]", "".join(item))]
+            if halves: raise ValueError(f"{'The text' if single else f'Text number {halves[0]}'} has half of a surrogate pair, as it comes "
+                                        f"out of damaged files. Read its source again, with the right encoding.") from error
+            raise ValueError(f"These texts cannot be encoded with truncation={truncation!r}: {error}") from error
         lists = {"input_ids": [encoding.ids for encoding in encodings],
                  "token_type_ids": [encoding.type_ids for encoding in encodings],
                  "attention_mask": [encoding.attention_mask for encoding in encodings]}
