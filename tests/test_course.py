@@ -221,3 +221,11 @@ def test_mistake_is_named(name, message):
     assert verdict.cause == message and message in verdict.text
     assert message[0].isupper() and message.endswith("."), "a sentence to the learner"
     for part in ("input ", "yours ", "expected "): assert f"\n  {part}" in verdict.text
+
+
+def test_the_map_lists_every_lesson_with_its_minutes():
+    page = "\n".join("".join(cell["source"]) for cell in read(ROOT / "nbs/index.ipynb")["cells"])
+    listed = re.findall(r"(?m)^\| \[([^\]]+)\]\(course/(\w+)\.ipynb\) \| .* \| (\d+) \|$", page)
+    expected = [(re.match(r"# (.+)", cells(lesson)[0]["source"])[1], lesson,
+                 re.search(r"\*\*Time:\*\* about (\d+) minutes", cells(lesson)[1]["source"])[1]) for lesson in LESSONS]
+    assert listed == expected
