@@ -9,7 +9,8 @@ __all__ = ['EXERCISES', 'TENSOR_NAMES', 'TO_FILE', 'FROM_FILE', 'Exercise', 'sho
            'norm_with', 'fits_of', 'change_by_heads', 'Evaluated', 'reordered_file', 'tiny_weights', 'old_state',
            'header_of', 'shapes_of', 'ends_of', 'program_of', 'names_in', 'rename_old', 'library_pieces', 'numbered',
            'wrong_pieces', 'library_rows', 'rows_in_place', 'library_pair', 'pair_in_place', 'types_from', 'last_sep',
-           'numbered_vectors', 'tiny_head', 'some_logits', 'encoder_name', 'replace_in_turn', 'losses_where_asked']
+           'numbered_vectors', 'tiny_head', 'some_logits', 'encoder_name', 'replace_in_turn', 'losses_where_asked',
+           'places_of', 'fill', 'count_operations', 'twice_the_same', 'count_numbers']
 
 # %% ../nbs/10_check.ipynb #imports
 import copy, difflib, inspect, linecache, math, re, traceback
@@ -798,4 +799,135 @@ EXERCISES |= {
                 lambda logits, labels: -F.cross_entropy(logits.flatten(0, 1), labels.flatten()),
             "It takes the share itself. The loss is minus its logarithm.":
                 lambda logits, labels: logits[labels != -100].softmax(dim=1).gather(1, labels[labels != -100][:, None]).mean()}),
+}
+
+# %% ../nbs/10_check.ipynb #l06-imports
+from statistics import mean, median
+from .embedding import token_batches
+
+# %% ../nbs/10_check.ipynb #l06-places
+def places_of(lengths: list[int], batch_size: int) -> list[int]:
+    "Return the places of each batch that is padded to its longest text, of texts as they come."
+    batches = [lengths[start:start + batch_size] for start in range(0, len(lengths), batch_size)]
+    return [len(batch) * max(batch) for batch in batches]
+
+
+def fill(lengths: list[int], places: int, *, order: Callable[[int], int] = lambda length: -length, strict: bool = False) -> list[list[int]]:
+    "Make batches by a budget of places, or with another order or another limit."
+    batches = []
+    for number in sorted(range(len(lengths)), key=lambda number: order(lengths[number])):
+        width = max(lengths[other] for other in [*batches[-1], number]) if batches else 0
+        if batches and width * (len(batches[-1]) + 1) + strict <= places: batches[-1].append(number)
+        else: batches.append([number])
+    return batches
+
+# %% ../nbs/10_check.ipynb #l06-operations
+def count_operations(lengths: list[int], C: int, I: int, layers: int, *, matrices: int = 4, pairs: int | None = None) -> int:
+    "Count the operations of the layers, with another number of C × C matrices or of pairs of tokens if these are given."
+    pairs = sum(length ** 2 for length in lengths) if pairs is None else pairs
+    return layers * 2 * ((matrices * C * C + 2 * C * I) * sum(lengths) + 2 * C * pairs)
+
+# %% ../nbs/10_check.ipynb #l06-bytes
+def twice_the_same() -> nn.Module:
+    "Return a model that uses one linear map in two places, the same at each call."
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        shared = nn.Linear(4, 4)
+        return nn.Sequential(shared, nn.Tanh(), shared)
+
+
+def count_numbers(model: nn.Module) -> int: return sum(parameter.numel() for parameter in model.parameters())
+
+# %% ../nbs/10_check.ipynb #l06-exercises
+EXERCISES |= {
+    "padding_share": Exercise(
+        answer=lambda lengths, batch_size: 1 - sum(lengths) / sum(places_of(lengths, batch_size)),
+        inputs=lambda: [([4, 16, 4, 9], 2), ([4, 16, 4, 9, 56], 2), ([8, 8, 8], 3), ([3, 5, 40], 8)],
+        mistakes={
+            "It pads all batches to the longest text of the corpus. Each batch is as wide as its own longest text.":
+                lambda lengths, batch_size: 1 - sum(lengths) / (len(lengths) * max(lengths)),
+            "It returns the share of real tokens. Padding is the rest: 1 - share.":
+                lambda lengths, batch_size: sum(lengths) / sum(places_of(lengths, batch_size)),
+            "It divides the padding by the real tokens. Divide by all places.":
+                lambda lengths, batch_size: sum(places_of(lengths, batch_size)) / sum(lengths) - 1,
+            "It takes the mean of the batches' shares. A large batch counts more: divide the sums.":
+                lambda lengths, batch_size: mean(1 - sum(lengths[start:start + batch_size]) / places
+                                                 for start, places in zip(range(0, len(lengths), batch_size), places_of(lengths, batch_size))),
+            "It counts the last batch as if it were full. It has only the texts that are left.":
+                lambda lengths, batch_size: 1 - sum(lengths) / sum(places_of([*lengths, *[0] * (-len(lengths) % batch_size)], batch_size)),
+            "It leaves out the last batch if that is not full. It is computed like the others.":
+                lambda lengths, batch_size: 1 - sum(lengths[:len(lengths) // batch_size * batch_size])
+                                            / sum(places_of(lengths[:len(lengths) // batch_size * batch_size], batch_size))}),
+    "batches_of_places": Exercise(
+        answer=lambda lengths, places: fill(lengths, places),
+        inputs=lambda: [([4, 9, 2, 7, 3], 12), ([4, 16, 4, 9, 56, 4, 8, 17], 40), ([5, 5, 5, 5], 10), ([30, 2, 2], 6)],
+        mistakes={
+            "It counts real tokens. The model computes the rectangle: the number of texts times the longest of them.":
+                lambda lengths, places: list(token_batches(lengths, places)),
+            "It takes the shortest texts first. Take the longest first.": lambda lengths, places: fill(lengths, places, order=lambda length: length),
+            "It takes the texts as they come. Sort by length, the longest first.": lambda lengths, places: fill(lengths, places, order=lambda length: 0),
+            "It returns lengths. Return the numbers of the texts, so that the results find back to their places.":
+                lambda lengths, places: [[lengths[number] for number in batch] for batch in fill(lengths, places)],
+            "It loses the last batch. Return also what has been begun when the texts are at an end.": lambda lengths, places: fill(lengths, places)[:-1],
+            "It stops below the budget. A batch may have exactly so many places.": lambda lengths, places: fill(lengths, places, strict=True),
+            "It leaves out texts that are longer than the budget. Such a text is a batch of its own.":
+                lambda lengths, places: [batch for batch in fill(lengths, places) if lengths[batch[0]] <= places]}),
+    "forward_operations": Exercise(
+        answer=lambda lengths, hidden_size, intermediate_size, num_hidden_layers:
+            count_operations(lengths, hidden_size, intermediate_size, num_hidden_layers),
+        inputs=lambda: [([6], 4, 8, 1), ([4, 4, 8], 4, 8, 2), ([4, 16, 128], 384, 1536, 6)],
+        mistakes={
+            "It counts multiplications only. Each comes with an addition: twice as many.":
+                lambda lengths, hidden_size, intermediate_size, num_hidden_layers:
+                    count_operations(lengths, hidden_size, intermediate_size, num_hidden_layers) // 2,
+            "It counts one layer. The model has num_hidden_layers of them.":
+                lambda lengths, hidden_size, intermediate_size, num_hidden_layers: count_operations(lengths, hidden_size, intermediate_size, 1),
+            "It counts three matrices of C × C. There are four: query, key, value and output.":
+                lambda lengths, hidden_size, intermediate_size, num_hidden_layers:
+                    count_operations(lengths, hidden_size, intermediate_size, num_hidden_layers, matrices=3),
+            "It leaves out attention. Add its two products, 2 · T · C operations each for a token of a text of T tokens.":
+                lambda lengths, hidden_size, intermediate_size, num_hidden_layers:
+                    count_operations(lengths, hidden_size, intermediate_size, num_hidden_layers, pairs=0),
+            "It counts one product of attention. There are two: queries with keys, and shares with values.":
+                lambda lengths, hidden_size, intermediate_size, num_hidden_layers:
+                    (count_operations(lengths, hidden_size, intermediate_size, num_hidden_layers)
+                     + count_operations(lengths, hidden_size, intermediate_size, num_hidden_layers, pairs=0)) // 2,
+            "It lets all texts attend to each other. A token meets the tokens of its own text: the sum of the squares, not the square of the sum.":
+                lambda lengths, hidden_size, intermediate_size, num_hidden_layers:
+                    count_operations(lengths, hidden_size, intermediate_size, num_hidden_layers, pairs=sum(lengths) ** 2),
+            "It counts a padded rectangle. Count the real tokens, each text with its own length.":
+                lambda lengths, hidden_size, intermediate_size, num_hidden_layers:
+                    count_operations([max(lengths)] * len(lengths), hidden_size, intermediate_size, num_hidden_layers)}),
+    "paired_ratio": Exercise(
+        answer=lambda ours, theirs: median(our / their for our, their in zip(ours[1:], theirs[1:])),
+        inputs=lambda: [([9., 1., 1., 4., 2.], [4., 2., 2., 5., 4.]), ([5., 3., 6., 3.], [5., 4., 4., 12.]),
+                        ([50., 1., 1.2, 8., 1.1, 1.3, 2.], [60., 2., 1.5, 2., 2.2, 1., 8.]), ([8., 3.], [2., 4.])],
+        mistakes={
+            "It counts the warm-up. Leave out the first run of each.":
+                lambda ours, theirs: median(our / their for our, their in zip(ours, theirs)),
+            "It divides the medians. Divide within each pair first: the two of a pair met the same moment of the machine.":
+                lambda ours, theirs: median(ours[1:]) / median(theirs[1:]),
+            "It divides the means. Divide within each pair, and take the median of the ratios.":
+                lambda ours, theirs: mean(ours[1:]) / mean(theirs[1:]),
+            "It takes the mean of the ratios, which one accident can spoil. Take their median.":
+                lambda ours, theirs: mean(our / their for our, their in zip(ours[1:], theirs[1:])),
+            "It divides the fastest runs. Divide within each pair, and take the median of the ratios.":
+                lambda ours, theirs: min(ours[1:]) / min(theirs[1:]),
+            "It divides theirs by ours. Our time as a share of theirs is ours / theirs.":
+                lambda ours, theirs: median(their / our for our, their in zip(ours[1:], theirs[1:])),
+            "It sorts the times before it pairs them. A pair are two runs that came one after the other.":
+                lambda ours, theirs: median(our / their for our, their in zip(sorted(ours[1:]), sorted(theirs[1:])))}),
+    "bytes_in": Exercise(
+        answer=lambda model, dtype: count_numbers(model) * dtype.itemsize,
+        inputs=lambda: [(tiny_model(), torch.float32), (tiny_model(), torch.bfloat16), (tiny_model().bfloat16(), torch.float64), (twice_the_same(), torch.float16)],
+        mistakes={
+            "It counts numbers. Each takes some bytes: dtype.itemsize.": lambda model, dtype: count_numbers(model),
+            "It counts bits. A byte has eight of them.": lambda model, dtype: count_numbers(model) * dtype.itemsize * 8,
+            "It takes 4 bytes for each number, as in float32. Ask the dtype: dtype.itemsize.": lambda model, dtype: count_numbers(model) * 4,
+            "It counts the bytes of the model as it is now. The question is for the given dtype.":
+                lambda model, dtype: sum(parameter.numel() * parameter.element_size() for parameter in model.parameters()),
+            "It counts a parameter with two names twice, as the state dictionary lists it. model.parameters() gives each once.":
+                lambda model, dtype: sum(tensor.numel() for tensor in model.state_dict().values()) * dtype.itemsize,
+            "It changes the model that it was given: model.to(dtype) works in place. Multiply the count by dtype.itemsize instead.":
+                lambda model, dtype: sum(parameter.numel() * parameter.element_size() for parameter in model.to(dtype).parameters())}),
 }
