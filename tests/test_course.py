@@ -94,6 +94,20 @@ def test_imports_only_what_the_setup_cell_brings(lesson):
     assert {name.partition(".")[0] for name in names} <= BROUGHT | ({"transformers"} if lesson in WITHOUT_EXERCISES else set())
 
 
+@pytest.mark.parametrize("missing", [True, False])
+@pytest.mark.parametrize("lesson", sorted(WITHOUT_EXERCISES))
+def test_transformers_is_installed_where_it_is_missing_before_it_is_imported(lesson, missing, monkeypatch):
+    sources = [cell["source"] for cell in cells(lesson) if cell["cell_type"] == "code"]
+    imports = [n for n, source in enumerate(sources) if re.search(r"(?m)^(import|from) transformers\b", source)]
+    install = next(n for n, source in enumerate(sources) if "%pip" in source and "transformers" in source)
+    assert install < min(imports) and "`transformers`" in cells(lesson)[1]["source"], "the goals say that it is needed"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "transformers" and missing else name)
+    space = {"installed": []}
+    exec("from importlib.util import find_spec", space)  # as the setup cell above it does
+    exec(sources[install].replace("%pip install -q ", "installed += "), space)
+    assert "".join(space["installed"]) == ("transformers>=5" if missing else "")
+
+
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_headings_and_imports_have_cells_of_their_own(lesson):
     for cell in cells(lesson)[1:]:

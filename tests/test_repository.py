@@ -210,6 +210,14 @@ def test_relative_links_lead_somewhere(name):
         assert target.exists() and target.is_relative_to(top), f"{name}: {link}"
 
 
+@pytest.mark.parametrize("name", pages())
+def test_links_to_a_named_point_of_a_page_find_it(name):
+    text = pages()[name]
+    for point in re.findall(r"\]\(#([^)]+)\)", text):
+        headings = [re.sub(r"[^\w\s-]", "", heading).strip().lower().replace(" ", "-") for heading in re.findall(r"(?m)^#+ (.+)", text)]
+        assert f'<a id="{point}"></a>' in text or point in headings, f"{name}: #{point}"
+
+
 def test_installed_versions_are_the_constraints():
     lines = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
     pins = [pin for pin in map(Requirement, lines) if not pin.marker or pin.marker.evaluate()]

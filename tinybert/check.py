@@ -590,7 +590,7 @@ def pair_in_place(first: list[int], second: list[int], max_length: int) -> list[
 
 # %% ../nbs/10_check.ipynb #l04-types
 def types_from(input_ids: list[int], first: int, last: int) -> list[int]:
-    "Return 1 for the places from first up to last, and 0 for the others."
+    "Return 1 for the tokens from first up to last, and 0 for the others."
     return [int(first <= place <= last) for place in range(len(input_ids))]
 
 
@@ -675,7 +675,7 @@ EXERCISES |= {
         inputs=lambda: [(numbered_vectors(2, 4, 3), torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]])),
                         (numbered_vectors(2, 5, 2), torch.tensor([[0, 0, 0, 0, 1], [0, 0, 1, 1, 1]])), (numbered_vectors(1, 3, 2), torch.ones(1, 3, dtype=torch.long))],
         mistakes={
-            "It averages over all places, padding too. Multiply by the mask, and divide by the number of real tokens.":
+            "It averages over all tokens, padding too. Multiply by the mask, and divide by the number of real tokens.":
                 lambda vectors, attention_mask: vectors.mean(dim=1),
             "It divides by the right number, but adds up the padding too. Multiply the vectors by the mask first.":
                 lambda vectors, attention_mask: vectors.sum(dim=1) / attention_mask.sum(dim=1, keepdim=True),
@@ -685,7 +685,7 @@ EXERCISES |= {
                 lambda vectors, attention_mask: (vectors * attention_mask[:, :, None]).sum(dim=1) / attention_mask.sum(),
             "It makes one vector for the whole batch. The mean is over the tokens of one text: dim=1.":
                 lambda vectors, attention_mask: vectors[attention_mask.bool()].mean(dim=0),
-            "It takes the vector of the first place, which is not even a token if the padding is on the left.":
+            "It takes the vector of the first column, which is padding if that stands on the left.":
                 lambda vectors, attention_mask: vectors[:, 0],
             "The mask (B, T) does not fit the vectors (B, T, C). Give it a last dimension: attention_mask[:, :, None].":
                 lambda vectors, attention_mask: (vectors * attention_mask).sum(dim=1) / attention_mask.sum(dim=1, keepdim=True)}),
@@ -722,7 +722,7 @@ def replace_in_turn(name: str, pairs: list[tuple[str, str]]) -> str:
 
 
 def losses_where_asked(logits: Tensor, labels: Tensor) -> Tensor:
-    "Return the loss at each place (B, T), and 0 where the label is -100."
+    "Return the loss at each position (B, T), and 0 where the label is -100."
     return F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
 
 # %% ../nbs/10_check.ipynb #l05-table
@@ -755,13 +755,13 @@ EXERCISES |= {
                 lambda settings: (settings.get("architectures") or [f"{settings['model_type'].capitalize()}Model"])[0],
             "It expects architectures in every config. It may be missing, None or empty.": lambda settings: settings["architectures"][0]}),
     "named_answers": Exercise(
-        answer=lambda logits, id2label: [(id2label[n], share) for share, n in zip(*(column.tolist() for column in logits.softmax(dim=1).max(dim=1)))],
+        answer=lambda logits, id2label: [(id2label[n], probability) for probability, n in zip(*(column.tolist() for column in logits.softmax(dim=1).max(dim=1)))],
         inputs=lambda: [(torch.tensor([[2., 0., -1.], [0., 1., 2.]]), {0: "food", 1: "sport", 2: "weather"}),
                         (torch.tensor([[0., 5.], [1., 6.], [-2., 0.]]), {1: "POSITIVE", 0: "NEGATIVE"})],
         mistakes={
-            "It gives the logit. Its share comes from softmax.":
+            "It gives the logit. Its probability comes from softmax.":
                 lambda logits, id2label: [(id2label[row.argmax().item()], row.max().item()) for row in logits],
-            "Its softmax goes over the texts. The labels of one text share the 1 among them: dim=1.":
+            "Its softmax goes over the texts. The probabilities of one text sum to 1: dim=1.":
                 lambda logits, id2label: [(id2label[row.argmax().item()], row.max().item()) for row in logits.softmax(dim=0)],
             "It uses sigmoid, which treats each label alone. softmax weighs them against each other.":
                 lambda logits, id2label: [(id2label[row.argmax().item()], row.max().item()) for row in logits.sigmoid()],
@@ -788,16 +788,16 @@ EXERCISES |= {
         inputs=lambda: [(some_logits(1, 3, 4), torch.tensor([[-100, 2, -100]])),
                         (some_logits(2, 3, 5), torch.tensor([[-100, 4, 0], [-100, -100, 3]]))],
         mistakes={
-            "It divides by all places. Those with -100 do not count, neither in the sum nor in the number.":
+            "It divides by all positions. Those with -100 do not count, neither in the sum nor in the number.":
                 lambda logits, labels: losses_where_asked(logits, labels).mean(),
-            "It takes -100 for the token 0. Leave these places out.":
+            "It takes -100 for the token 0. Leave these positions out.":
                 lambda logits, labels: F.cross_entropy(logits.flatten(0, 1), labels.clamp(min=0).flatten()),
             "It takes the sum. The loss is the mean.": lambda logits, labels: losses_where_asked(logits, labels).sum(),
-            "It takes the mean of each text and then the mean of the texts. Every place counts the same, in whichever text it stands.":
+            "It takes the mean of each text and then the mean of the texts. Every position counts the same, in whichever text it stands.":
                 lambda logits, labels: (losses_where_asked(logits, labels).sum(dim=1) / (labels != -100).sum(dim=1)).mean(),
-            "Its sign is wrong. The logarithm of a share is negative, the loss is minus that.":
+            "Its sign is wrong. The logarithm of a probability is negative, the loss is minus that.":
                 lambda logits, labels: -F.cross_entropy(logits.flatten(0, 1), labels.flatten()),
-            "It takes the share itself. The loss is minus its logarithm.":
+            "It takes the probability itself. The loss is minus its logarithm.":
                 lambda logits, labels: logits[labels != -100].softmax(dim=1).gather(1, labels[labels != -100][:, None]).mean()}),
 }
 
