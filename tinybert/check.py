@@ -495,7 +495,7 @@ EXERCISES |= {
             "It leaves out the map after the heads are joined, attention.output.dense.":
                 lambda width, neurons: layer_size(width, neurons) - width**2 - width}),
     "add_and_normalise": Exercise(
-        answer=lambda vectors, change, weight, bias: norm_with(vectors + change, weight, bias),
+        answer=lambda vectors, change, weight, bias: F.layer_norm(vectors + change, weight.shape, weight, bias, eps=1e-12),
         inputs=sums_to_normalise,
         forbidden=("torch.nn.functional.layer_norm", "torch.layer_norm", "torch.native_layer_norm"),
         mistakes={
@@ -1027,7 +1027,7 @@ def translated(name: str, *pairs: tuple[str, str]) -> str: return next(iter(tran
 
 def losses_where_asked(logits: Tensor, labels: Tensor) -> Tensor:
     "Return the loss at each position (B, T), and 0 where the label is -100."
-    return -logits.log_softmax(dim=-1).gather(-1, labels.clamp(min=0)[..., None])[..., 0] * (labels != -100)
+    return F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
 
 
 def asked_shares(logits: Tensor, labels: Tensor, dim: int = -1) -> Tensor:
@@ -1105,7 +1105,7 @@ EXERCISES |= {
             "It looks for an encoder called bert. Its name depends on the family: model.base_model_prefix.":
                 lambda model: model.num_parameters() - model.bert.num_parameters()}),
     "masked_loss": Exercise(
-        answer=lambda logits, labels: losses_where_asked(logits, labels)[labels != -100].mean(),
+        answer=lambda logits, labels: F.cross_entropy(logits.flatten(0, 1), labels.flatten()),
         inputs=lambda: [(some_logits(1, 3, 4), torch.tensor([[-100, 2, -100]])),
                         (some_logits(2, 3, 4), torch.tensor([[-100, 3, 0], [-100, -100, 2]]))],
         forbidden=("torch.nn.functional.cross_entropy", "torch.nn.functional.nll_loss"),
@@ -1122,7 +1122,7 @@ EXERCISES |= {
             "It takes the mean of each text and then the mean of the texts. Every position counts the same, in whichever text it stands.":
                 lambda logits, labels: (losses_where_asked(logits, labels).sum(dim=1) / (labels != -100).sum(dim=1)).mean(),
             "Its sign is wrong. The logarithm of a probability is negative, the loss is minus that.":
-                lambda logits, labels: -losses_where_asked(logits, labels)[labels != -100].mean(),
+                lambda logits, labels: -F.cross_entropy(logits.flatten(0, 1), labels.flatten()),
             "It takes minus the probability. The loss is minus its logarithm.": lambda logits, labels: -asked_shares(logits, labels).mean(),
             "It takes the logarithm of the mean. The loss is the mean of the logarithms.": lambda logits, labels: -asked_shares(logits, labels).mean().log(),
             "Its softmax goes over the positions. The probabilities at one position, of all tokens, sum to 1: dim=-1.":
