@@ -128,7 +128,10 @@ def test_no_texts(model, tokenizer):
 
 
 def test_the_vectors_can_be_used_for_training_and_changed(model, tokenizer):
+    graphs = []
+    model.register_forward_hook(lambda module, given, output: graphs.append(output.last_hidden_state.requires_grad))
     vectors = embed(model, tokenizer, TEXTS)
+    assert graphs == [False]
     assert not vectors.requires_grad and not vectors.is_inference() and vectors.is_contiguous() and torch.is_grad_enabled()
     probe = torch.nn.Linear(24, 2)
     probe(vectors.clone().requires_grad_()).sum().backward()
