@@ -113,6 +113,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'tinybert.embedding.embed': ('embedding.html#embed', 'tinybert/embedding.py'),
                                     'tinybert.embedding.embed_window': ('embedding.html#embed_window', 'tinybert/embedding.py'),
                                     'tinybert.embedding.encode_window': ('embedding.html#encode_window', 'tinybert/embedding.py'),
+                                    'tinybert.embedding.mean_pool': ('embedding.html#mean_pool', 'tinybert/embedding.py'),
                                     'tinybert.embedding.naming': ('embedding.html#naming', 'tinybert/embedding.py'),
                                     'tinybert.embedding.pool': ('embedding.html#pool', 'tinybert/embedding.py'),
                                     'tinybert.embedding.read_optional': ('embedding.html#read_optional', 'tinybert/embedding.py'),
