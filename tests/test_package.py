@@ -34,8 +34,13 @@ def test_every_public_name_is_there():
 
 def test_public_names_are_those_of_transformers():
     import transformers
-    elsewhere = {"Checkpoint", "ModelOutput"}  # our own; in transformers.utils
+    elsewhere = {"Checkpoint", "ModelOutput", "embed", "read_pooling", "prepack"}  # our own; in transformers.utils
     for name in set(tinybert.__all__) - elsewhere: assert hasattr(transformers, name), name
+
+
+def test_no_public_name_is_a_module():
+    "Importing `tinybert.prepack` would make `tinybert.prepack` that module, whatever it was before."
+    assert not set(tinybert.__all__) & MODULES.keys()
 
 
 def test_import_costs_next_to_nothing_on_top_of_torch():

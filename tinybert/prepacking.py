@@ -18,14 +18,22 @@ class PackedLinear(nn.Linear):
     def pack(self) -> Tensor:
         "Return the copy, made afresh if the weight has changed."
         weight, (old, changes) = self.weight, self.packed_from or (None, None)
-        if old is None or (old.data_ptr(), old.dtype, changes) != (weight.data_ptr(), weight.dtype, weight._version):
+        if old is None or not old.is_set_to(weight) or changes != weight._version:
             self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
             self.packed_from = weight.detach(), weight._version
         return self.packed
 
+    def takes(self, input: Tensor) -> bool:
+        "Tell whether oneDNN can multiply this; all else, mistakes too, is the business of the ordinary map."
+        weight = self.weight
+        return (input.is_cpu and weight.is_cpu and input.dtype == weight.dtype and can_pack(input.dtype)
+                and input.shape[-1:] == weight.shape[1:] and weight.numel() > 0 and not weight.is_inference()
+                and not torch.is_autocast_enabled("cpu"))
+
     def forward(self, input: Tensor) -> Tensor:  # (…, in_features)
-        if torch.is_grad_enabled() or is_tracing() or input.device.type != "cpu" or input.dtype != self.weight.dtype or not can_pack(input.dtype):
-            return super().forward(input)
+        if is_tracing(): return super().forward(input)
+        if torch.is_grad_enabled(): self.packed = self.packed_from = None
+        if torch.is_grad_enabled() or not self.takes(input): return super().forward(input)
         return torch.ops.mkldnn._linear_pointwise(input, self.pack(), self.bias, "none", [], "")  # (…, out_features)
 
     def __getstate__(self) -> dict: return {name: value for name, value in vars(self).items() if not name.startswith("packed")}

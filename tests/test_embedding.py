@@ -1,0 +1,494 @@
+"Embedding: the vectors of sentence-transformers, in order, from any iterable, within bounded memory; errors name the text."
+
+import io
+import json
+import random
+import sys
+import time
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import FAMILY_SIZES, randomise, run_python, small
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling
+from torch.testing import assert_close
+
+import tinybert.embedding
+from tinybert import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM, embed, read_pooling
+from tinybert.embedding import POOLINGS, pool, token_batches
+from tinybert.heads import ENCODERS, FAMILIES
+
+TEXTS = ["", "hello", "hello world!", " \n", "the nice café , cool ?", "世界", "a b c 1 2 3 un##able", "😀 👩‍👩‍👧", "x" * 300,
+         *(" ".join(["nice", "cool", "a", "B"][:1 + number % 4] * number) for number in range(1, 6))]
+
+
+@pytest.fixture(scope="module")
+def folder(files, tmp_path_factory):
+    "Return the folder of a small BERT and its tokenizer, both with a limit of 20 tokens."
+    folder = tmp_path_factory.mktemp("small")
+    for name, data in files.items(): (folder / name).write_bytes(data)
+    return folder
+
+
+@pytest.fixture
+def model(folder): return AutoModel.from_pretrained(folder)
+
+
+@pytest.fixture
+def tokenizer(folder): return AutoTokenizer.from_pretrained(folder)
+
+
+def alone(model, tokenizer, texts: list[str], pooling: str = "mean", **options) -> torch.Tensor:
+    "Return the vectors of texts that go through the model one at a time, without a mask, padding or a batch: the reference."
+    take = {"mean": lambda vectors: vectors.mean(0), "cls": lambda vectors: vectors[0], "max": lambda vectors: vectors.amax(0)}[pooling]
+    with torch.no_grad():
+        inputs = [tokenizer([text], truncation=True, **options) for text in texts]
+        return torch.stack([take(model(torch.tensor(rows["input_ids"])).last_hidden_state[0]) for rows in inputs])
+
+
+def close(a, b): assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+# The vectors
+
+def test_the_genuine_checkpoint_gives_the_vectors_of_sentence_transformers(minilm):
+    words = "the bridge broke because it was too old and nobody had looked at its foundations for many years".split()
+    texts = [*TEXTS, *(" ".join((words * 40)[:count]) for count in (1, 2, 7, 30, 100, 252, 254, 255, 300, 600)), "Ünïcödé ß 今天天气很好 मन مَرْحَبًا"]
+    theirs, options = SentenceTransformer(str(minilm), device="cpu").encode(texts, convert_to_tensor=True), read_pooling(minilm)
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    ours = embed(AutoModel.from_pretrained(minilm), tokenizer, texts, **options)
+    half = embed(AutoModel.from_pretrained(minilm, dtype=torch.bfloat16), tokenizer, texts, **options)
+    assert options == {"pooling": "mean", "normalize": True, "max_length": 256}
+    assert ours.dtype == half.dtype == torch.float32 and ours.shape == half.shape == (len(texts), 384)
+    close(ours, theirs)
+    assert F.cosine_similarity(ours, theirs).min() > 0.99999
+    assert F.cosine_similarity(ours, half).min() >= 0.9995
+
+
+MASKS = {"right": [[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 1, 1]], "left": [[0, 1, 1, 1], [0, 0, 0, 1], [1, 1, 1, 1]],
+         "both": [[0, 1, 1, 0], [0, 0, 1, 0], [1, 1, 1, 0]]}
+
+
+@pytest.mark.parametrize("mask", ["right", "left", "both"])
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_pooling_is_that_of_sentence_transformers(pooling, mask, dtype):
+    vectors, mask = torch.randn(3, 4, 8).to(dtype), torch.tensor(MASKS[mask])
+    theirs = Pooling(8, pooling_mode=pooling)({"token_embeddings": vectors.float(), "attention_mask": mask})["sentence_embedding"]
+    for given in (mask, mask.bool()):
+        ours = pool(vectors, given, pooling)
+        assert ours.dtype == torch.float32
+        assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("model_type", FAMILY_SIZES)
+def test_all_families(tokenizer, model_type, pooling):
+    "Against one text at a time. The tokenizer is BERT's: any ids will do."
+    config = FAMILIES[model_type].config_class(**FAMILY_SIZES[model_type] | {"vocab_size": len(tokenizer)})
+    model, tokenizer.model_input_names = randomise(ENCODERS[model_type](config), 0, 0.1).eval(), ["input_ids", "attention_mask"]
+    found = embed(model, tokenizer, TEXTS, pooling=pooling, normalize=False, batch_tokens=60)
+    close(found, alone(model, tokenizer, TEXTS, pooling))
+
+
+def test_normalised_or_not(model, tokenizer):
+    raw = embed(model, tokenizer, TEXTS, normalize=False)
+    assert (raw.norm(dim=1) - 1).abs().min() > 0.01
+    close(embed(model, tokenizer, TEXTS), raw / raw.norm(dim=1, keepdim=True))
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 19, 50, 10**12])
+@pytest.mark.parametrize("window", [1, 3, 4096])
+def test_batches_and_windows_do_not_show(model, tokenizer, monkeypatch, window, batch_tokens):
+    monkeypatch.setattr(tinybert.embedding, "WINDOW", window)
+    expected = alone(model, tokenizer, TEXTS)
+    for texts in (TEXTS, tuple(TEXTS), (text for text in TEXTS), dict.fromkeys(TEXTS)):
+        close(embed(model, tokenizer, texts, batch_tokens=batch_tokens, normalize=False), expected)
+
+
+def test_without_packing_it_is_the_same(model, tokenizer):
+    expected, model.unpad = embed(model, tokenizer, TEXTS), False
+    close(embed(model, tokenizer, TEXTS), expected)
+
+
+def test_sides_of_the_tokenizer(model, tokenizer):
+    expected = embed(model, tokenizer, TEXTS, max_length=6)
+    tokenizer.padding_side = "left"
+    close(embed(model, tokenizer, TEXTS, max_length=6), expected)
+    tokenizer.truncation_side = "left"
+    close(embed(model, tokenizer, TEXTS, max_length=6, normalize=False), alone(model, tokenizer, TEXTS, max_length=6))
+    assert (embed(model, tokenizer, TEXTS, max_length=6) - expected).abs().max() > 0.01
+
+
+def test_no_texts(model, tokenizer):
+    for texts in ([], iter(())):
+        vectors = embed(model, tokenizer, texts)
+        assert vectors.shape == (0, 24) and vectors.dtype == torch.float32
+
+
+def test_the_vectors_can_be_used_for_training_and_changed(model, tokenizer):
+    graphs = []
+    model.register_forward_hook(lambda module, given, output: graphs.append(output.last_hidden_state.requires_grad))
+    vectors = embed(model, tokenizer, TEXTS)
+    assert graphs == [False]
+    assert not vectors.requires_grad and not vectors.is_inference() and vectors.is_contiguous() and torch.is_grad_enabled()
+    probe = torch.nn.Linear(24, 2)
+    probe(vectors.clone().requires_grad_()).sum().backward()
+    close(probe.weight.grad, vectors.sum(0).expand(2, 24))
+    file = io.BytesIO()
+    torch.save(vectors, file)
+    file.seek(0)
+    assert torch.equal(torch.load(file), vectors)
+    vectors.mul_(0)
+
+
+@pytest.mark.parametrize("default", [torch.float64, torch.bfloat16])
+def test_another_default_type(model, tokenizer, default):
+    expected = embed(model, tokenizer, TEXTS)
+    torch.set_default_dtype(default)
+    try: found = embed(model, tokenizer, TEXTS), embed(model, tokenizer, [])
+    finally: torch.set_default_dtype(torch.float32)
+    close(found[0], expected)
+    assert found[1].dtype == torch.float32
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_in_contexts(model, tokenizer, pooling):
+    expected = embed(model, tokenizer, TEXTS, pooling=pooling)
+    with torch.inference_mode(): close(embed(model, tokenizer, TEXTS, pooling=pooling), expected)
+    with torch.autocast("cpu", torch.bfloat16): found = embed(model, tokenizer, TEXTS, pooling=pooling)
+    assert found.dtype == torch.float32 and F.cosine_similarity(found, expected).min() > 0.99
+
+
+def test_a_compiled_model(model, tokenizer):
+    close(embed(torch.compile(model, backend="eager"), tokenizer, TEXTS[:3]), embed(model, tokenizer, TEXTS[:3]))
+
+
+# Batches
+
+@pytest.mark.parametrize("seed", range(20))
+def test_batches_hold_each_text_once_and_as_many_as_they_may(seed):
+    draw = random.Random(seed)
+    lengths = [max(1, int(draw.paretovariate(0.7))) % 500 + 1 for _ in range(draw.choice([1, 10, 300]))]
+    limit = draw.choice([1, 30, 512, 4000])
+    batches = list(token_batches(lengths, limit))
+    order = [number for batch in batches for number in batch]
+    assert sorted(order) == list(range(len(lengths))) and [lengths[number] for number in order] == sorted(lengths, reverse=True)
+    fits = lambda batch: sum(lengths[number] for number in batch) <= limit and len(batch) * lengths[batch[0]] <= 2 * limit
+    for batch, following in zip(batches, [*batches[1:], None]):
+        assert len(batch) == 1 or fits(batch)
+        assert following is None or not fits([*batch, following[0]])
+
+
+def test_no_texts_no_batches(): assert list(token_batches([], 10)) == []
+
+
+def test_a_long_text_among_many_short_ones_makes_no_huge_rectangle(model, tokenizer, monkeypatch):
+    sizes, forward = [], type(model).forward
+    monkeypatch.setattr(type(model), "forward", lambda self, input_ids, **inputs: (sizes.append(input_ids.numel()), forward(self, input_ids, **inputs))[1])
+    embed(model, tokenizer, ["a " * 18] + ["a"] * 500, batch_tokens=200)
+    assert sum(sizes) >= 1520 and max(sizes) <= 400
+
+
+# Any number of texts
+
+def test_a_generator_is_read_a_window_at_a_time(model, tokenizer, monkeypatch):
+    read, seen, embed_window = [], [], tinybert.embedding.embed_window
+    monkeypatch.setattr(tinybert.embedding, "WINDOW", 4)
+    monkeypatch.setattr(tinybert.embedding, "embed_window", lambda *arguments: (seen.append(len(read)), embed_window(*arguments))[1])
+    def texts():
+        for number in range(10):
+            assert torch.is_grad_enabled()  # this code is the caller's
+            read.append(number)
+            yield "a " * (number % 3)
+    assert embed(model, tokenizer, texts()).shape == (10, 24) and seen == [4, 8, 10]
+
+
+PEAK = r"""if True:
+    import re, sys
+    from tinybert import AutoTokenizer, BertConfig, BertModel, embed
+    class Text(str): "A text that is heavy to keep, but not to read."
+    def texts(count):
+        for number in range(count):
+            text = Text(f"{'a ' * (number % 4)}b")
+            text.ballast = bytes(1000)
+            yield text
+    model = BertModel(BertConfig(vocab_size=60, hidden_size=256, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
+                                 max_position_embeddings=20)).eval()
+    del model.encoder.layer[0]  # for speed
+    tokenizer, count = AutoTokenizer.from_pretrained(sys.argv[1]), int(sys.argv[2])
+    assert embed(model, tokenizer, texts(count), progress=False).shape == (count, 256)
+    print(re.search(r"VmHWM:\s*(\d+) kB", open("/proc/self/status").read())[1])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc; resource.getrusage gives a new process the peak of its parent")
+def test_memory_grows_by_the_vectors_alone(folder):
+    "Texts, ids or vectors of tokens that were kept, or vectors that were there twice, would need more."
+    few, many = (1024 * int(run_python(PEAK, folder, count, OMP_NUM_THREADS="1")) for count in (10_000, 100_000))
+    output = 90_000 * 256 * 4
+    assert 0.8 * output < many - few < 1.25 * output, f"{(many - few) / output:.2f} times the growth of the output"
+
+
+def test_cut_texts_are_counted_in_one_line(model, tokenizer, monkeypatch, caplog):
+    monkeypatch.setattr(tinybert.embedding, "WINDOW", 2)
+    embed(model, tokenizer, ["a"] * 5)
+    assert caplog.messages == []
+    embed(model, tokenizer, ["a", "a " * 30, "a a", "a " * 50, "a a a"])
+    embed(model, tokenizer, ["a " * 30, "a"], max_length=7)
+    assert caplog.messages == ["embed: 2 of 5 texts fill all 20 tokens; what is longer was cut.",
+                               "embed: 1 of 2 texts fill all 7 tokens; what is longer was cut."]
+
+
+# Progress
+
+@pytest.fixture
+def clock(monkeypatch):
+    "Let each look at the clock take two seconds."
+    times = iter(range(0, 10**6, 2))
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
+
+
+def test_short_work_shows_nothing(model, tokenizer, capsys):
+    embed(model, tokenizer, TEXTS)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_long_work_shows_a_line(model, tokenizer, clock, capsys):
+    embed(model, tokenizer, ["a"] * 1200, batch_tokens=900)
+    out, err = capsys.readouterr()
+    assert out == "" and err.endswith("\n") and err.count("\n") == 1
+    assert err.split("\r")[1:] == ["embed: 900 of 1,200 texts, 90 a second ", "embed: 1,200 of 1,200 texts, 75 a second \n"]
+
+
+def test_a_generator_has_no_total(model, tokenizer, clock, capsys):
+    embed(model, tokenizer, (text for text in ["a"] * 12), batch_tokens=9)
+    assert "\rembed: 12 texts, " in capsys.readouterr().err
+
+
+def test_the_line_ends_before_an_error(model, tokenizer, clock, capsys):
+    with pytest.raises(TypeError): embed(model, tokenizer, (text for text in ["a"] * 4096 + [None]), batch_tokens=400)
+    assert capsys.readouterr().err.endswith(" \n")
+
+
+def test_progress_can_be_switched_off(model, tokenizer, clock, capsys):
+    embed(model, tokenizer, ["a"] * 12, batch_tokens=9, progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+# What goes wrong at a text
+
+@pytest.fixture
+def windows(monkeypatch): monkeypatch.setattr(tinybert.embedding, "WINDOW", 4)
+
+
+@pytest.mark.parametrize("wrong", [None, 7, b"a", ("a", "b"), ["a"]])
+def test_no_text_is_named_by_its_number(model, tokenizer, windows, wrong):
+    with pytest.raises(TypeError) as error: embed(model, tokenizer, iter(["a"] * 6 + [wrong] + ["a"] * 6))
+    assert str(error.value) == f"text number 6 is {wrong!r}; expected a str."
+
+
+def test_half_a_character_is_named_by_its_text(model, tokenizer, windows):
+    with pytest.raises(ValueError) as error: embed(model, tokenizer, ["a"] * 5 + ["half of \ud83d"] + ["a"] * 3)
+    assert str(error.value).endswith("[embed, at text number 5, 'half of \\ud83d']") and str(error.value).count("[embed") == 1
+
+
+class Stop(KeyboardInterrupt): pass
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyboardInterrupt(), Stop("now"), KeyError("x")], ids=repr)
+def test_an_error_in_the_model_names_the_text(model, tokenizer, windows, monkeypatch, error):
+    "In the second window the batches are texts 5 (longest), 4 and 6 together, and 7."
+    forward = type(model).forward
+    def fail(self, input_ids, **inputs):
+        if len(input_ids) == 2 and input_ids.shape[1] == 6: raise error
+        return forward(self, input_ids, **inputs)
+    monkeypatch.setattr(type(model), "forward", fail)
+    before = str(error)
+    with pytest.raises(type(error)) as caught:
+        embed(model, tokenizer, ["a"] * 4 + ["b a b c", "1 2 3 1 2 3 1", "a a a a", "c"], batch_tokens=13)
+    assert caught.value is error
+    assert error.args[0] == f"{before} [embed, at text number 4 or another of the 2 in its batch, 'b a b c']".lstrip()
+
+
+def test_an_interruption_in_the_tokenizer_names_the_window(model, tokenizer, windows):
+    class Slow(type(tokenizer)):
+        def __call__(self, texts, **options):
+            if "stop" in texts: raise KeyboardInterrupt
+            return super().__call__(texts, **options)
+    tokenizer.__class__ = Slow
+    with pytest.raises(KeyboardInterrupt, match="embed, at text number 4 or another of the 3 in its window"):
+        embed(model, tokenizer, ["a"] * 6 + ["stop"])
+
+
+def test_an_error_of_the_generator_is_the_callers(model, tokenizer):
+    def texts():
+        yield "a"
+        raise OSError(5, "unreadable")
+    with pytest.raises(OSError) as error: embed(model, tokenizer, texts())
+    assert error.value.args == (5, "unreadable")
+
+
+# What cannot work
+
+@pytest.mark.parametrize("options, message", [
+    (dict(pooling="first"), "pooling is 'first'; expected one of mean, cls, max."),
+    (dict(pooling=None), "pooling is None; expected one of mean, cls, max."),
+    *[(dict(batch_tokens=value), f"batch_tokens is {value!r}; it must be a whole number from 1 up.") for value in (0, -1, 2.0, True, "8")],
+    *[(dict(max_length=value), f"max_length is {value!r}; it must be a whole number from 3 (one token and the special ones) to 20, the model's limit.")
+      for value in (21, 2, 0, -1, 6.0, True, "6")],
+])
+def test_options_that_are_none(model, tokenizer, options, message):
+    with pytest.raises(ValueError) as error: embed(model, tokenizer, TEXTS, **options)
+    assert str(error.value) == message
+
+
+def test_one_text_is_not_taken_for_its_letters(model, tokenizer):
+    with pytest.raises(TypeError, match=r"texts is one str, .* put it in brackets, \[text\]"): embed(model, tokenizer, "hello")
+
+
+def test_training_mode(model, tokenizer):
+    with pytest.raises(ValueError, match=r"The model is in training mode.* Call model.eval\(\) first"): embed(model.train(), tokenizer, TEXTS)
+
+
+def test_a_head(tokenizer):
+    model = BertForMaskedLM(BertConfig(vocab_size=len(tokenizer), **{name: small().config.to_dict()[name] for name in (
+        "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "max_position_embeddings")})).eval()
+    with pytest.raises(TypeError, match="BertForMaskedLM has a head and gives no vectors: embed takes model.encoder"): embed(model, tokenizer, TEXTS)
+    assert embed(model.encoder, tokenizer, TEXTS).shape == (len(TEXTS), 24)
+
+
+def test_the_limit_is_that_of_model_and_tokenizer(model, tokenizer):
+    "Unless max_length is given: then the tokenizer's is only a default."
+    for limit, expected in ((8, 8), (None, 20), (30, 20)):
+        tokenizer.model_max_length = limit
+        close(embed(model, tokenizer, TEXTS, normalize=False), alone(model, tokenizer, TEXTS, max_length=expected))
+        close(embed(model, tokenizer, TEXTS, normalize=False, max_length=10), alone(model, tokenizer, TEXTS, max_length=10))
+
+
+def test_the_limit_of_a_family_that_begins_at_a_later_row(tokenizer):
+    config = FAMILIES["roberta"].config_class(**FAMILY_SIZES["roberta"] | {"vocab_size": len(tokenizer), "max_position_embeddings": 14})
+    model, tokenizer.model_input_names = ENCODERS["roberta"](config).eval(), ["input_ids", "attention_mask"]
+    assert embed(model, tokenizer, ["a " * 30], max_length=12).shape == (1, 16)
+    with pytest.raises(ValueError, match="max_length is 13; .* to 12, "): embed(model, tokenizer, ["a"], max_length=13)
+
+
+# What a checkpoint says about itself
+
+TYPE = "sentence_transformers.models."
+OLD = {"word_embedding_dimension": 24, **{f"pooling_mode_{name}": False for name in (
+    "cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")}}
+
+
+def describe(pooling: dict, *more: str, text: dict | None = None, general: dict | None = None) -> dict[str, bytes]:
+    "Return the files that sentence-transformers would put beside a model."
+    names, paths = ["Transformer", "Pooling", *more], ["", "1_Pooling", *(f"{number}_{name}" for number, name in enumerate(more, 2))]
+    contents = {"modules.json": [{"idx": number, "name": str(number), "path": path, "type": TYPE + name}
+                                 for number, (name, path) in enumerate(zip(names, paths))],
+                "1_Pooling/config.json": pooling, "sentence_bert_config.json": text, "config_sentence_transformers.json": general}
+    return {name: json.dumps(content).encode() for name, content in contents.items() if content is not None}
+
+
+@pytest.fixture
+def checkpoint(tmp_path, files):
+    "Return what writes a checkpoint with such files."
+    def write(described: dict[str, bytes]):
+        for name, data in (files | described).items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(data)
+        return tmp_path
+    return write
+
+
+@pytest.mark.parametrize("pooling, key", [("mean", "mean_tokens"), ("cls", "cls_token"), ("max", "max_tokens")])
+@pytest.mark.parametrize("form", ["old keys", "new key", "list"])
+def test_a_checkpoint_is_read_as_sentence_transformers_reads_it(checkpoint, pooling, key, form):
+    "Its vectors are the judge, with and without normalisation, and with a length of its own."
+    settings = {"old keys": OLD | {f"pooling_mode_{key}": True}, "new key": {"word_embedding_dimension": 24, "pooling_mode": pooling},
+                "list": {"word_embedding_dimension": 24, "pooling_mode": [pooling]}}[form]
+    for more, text in (((), None), (("Normalize",), {"max_seq_length": 9, "do_lower_case": False})):
+        folder = checkpoint(describe(settings, *more, text=text, general={"prompts": {"query": "q: "}, "default_prompt_name": None}))
+        options = read_pooling(folder)
+        assert options == {"pooling": pooling, "normalize": bool(more)} | ({"max_length": 9} if text else {})
+        theirs = SentenceTransformer(str(folder), device="cpu").encode(TEXTS, convert_to_tensor=True)
+        close(embed(AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder), TEXTS, **options), theirs)
+
+
+def test_a_checkpoint_that_sentence_transformers_saved(checkpoint, tmp_path):
+    model = SentenceTransformer(str(checkpoint(describe({"word_embedding_dimension": 24, "pooling_mode": "max"}, "Normalize"))), device="cpu")
+    model.max_seq_length = 11
+    model.save(str(tmp_path / "saved"))
+    model, theirs = AutoModel.from_pretrained(tmp_path / "saved"), model.encode(TEXTS, convert_to_tensor=True)
+    close(embed(model, AutoTokenizer.from_pretrained(tmp_path / "saved"), TEXTS, **read_pooling(tmp_path / "saved")), theirs)
+
+
+MEAN = {"pooling_mode": "mean"}
+
+
+@pytest.mark.parametrize("described, message", [
+    (describe({"pooling_mode": ["mean", "max"]}), r"by Transformer, Pooling with the pooling \['mean', 'max'\]; this package knows"),
+    (describe(OLD | {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}), r"with the pooling \['mean', 'cls'\]; this"),
+    (describe(OLD | {"pooling_mode_weightedmean_tokens": True}), r"with the pooling \['weightedmean'\]; this"),
+    (describe({"pooling_mode": "lasttoken"}), "with the pooling 'lasttoken'; this"),
+    (describe(OLD), r"with the pooling \[\]; this"),
+    (describe(MEAN, "Dense"), "by Transformer, Pooling, Dense with .* Use sentence-transformers for it"),
+    (describe(MEAN, "Dense", "Normalize"), "by Transformer, Pooling, Dense, Normalize with"),
+    ({"modules.json": json.dumps([{"path": "", "type": TYPE + "Transformer"}]).encode()}, "by Transformer with the pooling"),
+    (describe(MEAN) | {"modules.json": describe(MEAN)["modules.json"].replace(b"Transformer", b"WordEmbeddings")},
+     "by WordEmbeddings, Pooling with"),
+    (describe(MEAN, text={"do_lower_case": True}), "lowers all letters, whatever its tokenizer does; read_pooling cannot say that to embed"),
+    (describe(MEAN, general={"prompts": {"text": "passage: "}, "default_prompt_name": "text"}), "puts 'passage: ' before each text; read_pooling"),
+])
+def test_what_a_checkpoint_does_besides_is_refused(checkpoint, described, message):
+    with pytest.raises(ValueError, match=message): read_pooling(checkpoint(described))
+
+
+def test_an_empty_prompt_and_other_prompts_are_none(checkpoint):
+    for general in ({"prompts": {"text": "", "query": "q: "}, "default_prompt_name": "text"}, {"prompts": None}, {}):
+        assert read_pooling(checkpoint(describe(MEAN, general=general))) == {"pooling": "mean", "normalize": False}
+
+
+def test_older_places_and_names_of_the_text_settings(checkpoint):
+    described = describe(MEAN) | {"sentence_bert_config.json": b'{"max_seq_length": 9}'}
+    assert read_pooling(checkpoint(described))["max_length"] == 9
+    folder = checkpoint({"sentence_bert_config.json": b'{"max_seq_length": 9}'})
+    (folder / "sentence_bert_config.json").unlink()
+    (folder / "config.json").write_text('{"model_type": "xlm-roberta"}')
+    (folder / "sentence_xlm-roberta_config.json").write_text('{"max_seq_length": 8}')
+    assert read_pooling(folder)["max_length"] == 8
+    (folder / "modules.json").write_bytes(described["modules.json"].replace(b'"path": "",', b'"path": "0_Transformer",'))
+    (folder / "0_Transformer").mkdir()
+    (folder / "0_Transformer/sentence_bert_config.json").write_text('{"max_seq_length": 7}')
+    assert read_pooling(folder)["max_length"] == 7
+
+
+def test_a_plain_checkpoint_says_nothing(folder): assert read_pooling(folder) == {}
+
+
+def test_a_damaged_file_is_named(checkpoint):
+    with pytest.raises(OSError, match="1_Pooling/config.json is damaged"): read_pooling(checkpoint(describe(MEAN) | {"1_Pooling/config.json": b"{"}))
+    with pytest.raises(OSError, match="modules.json holds a dict; expected a list"): read_pooling(checkpoint({"modules.json": b"{}"}))
+
+
+def test_from_the_hub_once(hub, files, tmp_path):
+    described = describe(OLD | {"pooling_mode_cls_token": True}, "Normalize", text={"max_seq_length": 9})
+    hub.add("owner/sentences", files | described)
+    hub.add("owner/plain", files)
+    code = "import tinybert; print(*[tinybert.read_pooling(f'owner/{name}') for name in ('sentences', 'plain')] * 2, sep='\\n')"
+    first = run_python(code, HF_HOME=str(tmp_path), HF_ENDPOINT=hub.url)
+    assert first.splitlines() == ["{'pooling': 'cls', 'normalize': True, 'max_length': 9}", "{}"] * 2
+    asked = [request for request in hub.requests if request.startswith("GET")]
+    assert len(asked) == len(set(asked)), "something was fetched twice"
+    hub.requests.clear()
+    assert run_python(code, HF_HOME=str(tmp_path), HF_ENDPOINT=hub.url) == first and hub.requests == []
+
+
+# A graphics card
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype, cosine", [(torch.float32, 0.99999), (torch.bfloat16, 0.999), (torch.float16, 0.999)])
+def test_a_graphics_card_gives_the_same(model, tokenizer, dtype, cosine):
+    expected = embed(model, tokenizer, TEXTS)
+    found = embed(model.to("cuda", dtype), tokenizer, TEXTS)
+    assert found.device.type == "cpu" and found.dtype == torch.float32 and F.cosine_similarity(found, expected).min() > cosine
