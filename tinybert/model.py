@@ -129,7 +129,7 @@ def attend(
     for group in groups:
         G, L = group.texts, group.length
         part = slice(start, start := start + G * L)
-        q, k, v = (vectors[part].unflatten(0, (G, L)).transpose(1, 2) for vectors in (query, key, value))  # (G, H, L, D)
+        q, k, v = (vectors[part].view(G, L, *vectors.shape[1:]).transpose(1, 2) for vectors in (query, key, value))  # (G, H, L, D)
         if output_attentions: mixed, weights = attention(q, k, v, group.mask, dropout)
         else: mixed = F.scaled_dot_product_attention(q, k, v, group.mask, dropout)
         parts.append(mixed.transpose(1, 2).flatten(0, 1))  # (G · L, H, D)
@@ -142,10 +142,11 @@ class BertSelfAttention(nn.Module):
         super().__init__()
         C = config.hidden_size
         self.num_heads, self.dropout = config.num_attention_heads, config.attention_probs_dropout_prob
+        self.head_size = C // self.num_heads  # D
         self.query, self.key, self.value = nn.Linear(C, C), nn.Linear(C, C), nn.Linear(C, C)
 
     def split_heads(self, vectors: Tensor) -> Tensor:
-        return vectors.unflatten(-1, (self.num_heads, -1)).flatten(0, -3)  # (N, H, D)
+        return vectors.reshape(-1, self.num_heads, self.head_size)  # (N, H, D)
 
     def forward(self, hidden_states: Tensor, groups: list[Group], output_attentions: bool) -> tuple[Tensor, Tensor | None]:
         query, key, value = (self.split_heads(linear(hidden_states)) for linear in (self.query, self.key, self.value))
