@@ -200,11 +200,11 @@ def draw(results: dict, path: Path) -> None:
             if way not in results[key]: continue
             value = ratio(results[key], way)
             ax.barh(row + shift, value, height=.38, color=color, label=way if row == 2 else None)
-            ax.text(value + .01, row + shift, f"{value:.2f}", va="center", fontsize=8)
+            ax.text(value + .01, row + shift, f"{value:.2f}", va="center", fontsize=8, bbox=dict(fc="white", ec="none", pad=.5))
         ax.plot([goal, goal], [row - .45, row + .45], color="#c0504d", lw=2, label="goal" if row == 2 else None)
     ax.axvline(1, color="#888", lw=1, ls="--")
     ax.set_yticks(range(len(ROWS)), [name for name, goal in ROWS.values()], fontsize=9)
-    ax.invert_yaxis(); ax.spines[["top", "right"]].set_visible(False); ax.legend(frameon=False, loc="lower right")
+    ax.invert_yaxis(); ax.spines[["top", "right"]].set_visible(False); ax.legend(frameon=False, loc="upper right")
     ax.set_xlabel("time, as a share of transformers' or sentence-transformers' (dashed: as fast as theirs)")
     fig.savefig(path, dpi=130, bbox_inches="tight")
 
