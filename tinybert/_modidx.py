@@ -328,6 +328,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'tinybert/model.py'),
                                 'tinybert.model.PreTrainedModel.num_parameters': ( 'model.html#pretrainedmodel.num_parameters',
                                                                                    'tinybert/model.py'),
+                                'tinybert.model.PreTrainedModel.pack_inputs': ( 'model.html#pretrainedmodel.pack_inputs',
+                                                                                'tinybert/model.py'),
                                 'tinybert.model.PreTrainedModel.save_pretrained': ( 'model.html#pretrainedmodel.save_pretrained',
                                                                                     'tinybert/model.py'),
                                 'tinybert.model.attend': ('model.html#attend', 'tinybert/model.py'),

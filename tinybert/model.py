@@ -111,7 +111,7 @@ def group_by_length(real: Tensor) -> tuple[Tensor, list[Group]]:
     kept = real[order]
     index, columns = (order[:, None] * real.shape[1] + columns)[kept], columns[kept]  # (N,)
     lengths, texts = lengths[lengths > 0].unique_consecutive(return_counts=True)
-    sizes = [(G, L) for G, L in zip(texts.tolist(), lengths.tolist())]
+    sizes = list(zip(texts.tolist(), lengths.tolist()))  # (G, L) of each group
     parts = columns.split([G * L for G, L in sizes])
     return index, [Group(G, L, part.view(G, L)) for (G, L), part in zip(sizes, parts)]
 
@@ -400,6 +400,14 @@ class PreTrainedModel(nn.Module):
     def device(self) -> torch.device: return next(self.parameters()).device
     @property
     def dtype(self) -> torch.dtype: return next(self.parameters()).dtype
+    def pack_inputs(self, input_ids: Tensor | None, attention_mask: Tensor | None, inputs_embeds: Tensor | None,
+                    output_attentions: bool) -> tuple[Packing, Tensor]:
+        "Return how a batch is packed, and the word vectors of its tokens, (…, E)."
+        if attention_mask is None and input_ids is not None: warn_of_padding(self, input_ids)
+        given = input_ids if inputs_embeds is None else inputs_embeds
+        packing = Packing(attention_mask, given.shape[:2], given.device, self.unpad and not output_attentions and not is_tracing())
+        return packing, self.get_input_embeddings()(packing.pack(given)) if inputs_embeds is None else packing.pack(given)
+
     def num_parameters(self) -> int: return sum(parameter.numel() for parameter in self.parameters())
 
     @classmethod
@@ -455,20 +463,16 @@ class BertModel(PreTrainedModel):
         output_attentions: bool = False,  # also return who attended to whom
     ) -> ModelOutput:
         "Return last_hidden_state (B, T, C), pooler_output (B, C), hidden_states and attentions; raise ValueError, TypeError."
-        table = self.get_input_embeddings()
-        check_inputs(self.config, table.embedding_dim, self.config.max_position_embeddings - self.first_position,
+        check_inputs(self.config, self.get_input_embeddings().embedding_dim, self.config.max_position_embeddings - self.first_position,
                      input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        if attention_mask is None and input_ids is not None: warn_of_padding(self, input_ids)
-        given = input_ids if inputs_embeds is None else inputs_embeds
-        packing = Packing(attention_mask, given.shape[:2], given.device, self.unpad and not output_attentions and not is_tracing())
+        packing, vectors = self.pack_inputs(input_ids, attention_mask, inputs_embeds, output_attentions)  # vectors (…, E)
         if position_ids is None: position_ids = count_positions(packing.real) + self.first_position
         if token_type_ids is None: token_type_ids = torch.zeros_like(position_ids)
-        vectors = table(packing.pack(input_ids)) if inputs_embeds is None else packing.pack(inputs_embeds)  # (…, C)
 
         hidden_states = self.embeddings(vectors, packing.pack(token_type_ids), packing.pack(position_ids))  # (…, C)
         hidden_states, attentions = self.encoder(hidden_states, packing.groups, output_hidden_states, output_attentions)
         hidden_states = [packing.unpack(vectors) for vectors in hidden_states]  # (B, T, C)
-        first = hidden_states[-1][torch.arange(len(given), device=given.device), first_tokens(packing.real)]  # (B, C)
+        first = hidden_states[-1][torch.arange(len(packing.real), device=packing.real.device), first_tokens(packing.real)]  # (B, C)
         return ModelOutput(
             last_hidden_state=hidden_states[-1],
             pooler_output=self.pooler(first) if self.pooler is not None else None,

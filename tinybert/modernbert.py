@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 from .config import PreTrainedConfig, check_settings
-from .model import (ACTIVATIONS, Group, ModelOutput, Packing, PreTrainedModel, attend, check_inputs, count_positions,
-                            is_tracing, make_table, warn_of_padding)
+from .model import (ACTIVATIONS, Group, ModelOutput, PreTrainedModel, attend, check_inputs, count_positions, is_tracing,
+                            make_table)
 
 # %% ../nbs/05_modernbert.ipynb #dc3b402a
 def rotation_table(
@@ -249,15 +249,11 @@ class ModernBertModel(PreTrainedModel):
         config = self.config
         check_inputs(config, config.hidden_size, config.max_position_embeddings, input_ids, attention_mask, token_type_ids,
                      position_ids, inputs_embeds)
-        if attention_mask is None and input_ids is not None: warn_of_padding(self, input_ids)
-        given = input_ids if inputs_embeds is None else inputs_embeds
-        packing = Packing(attention_mask, given.shape[:2], given.device, self.unpad and not output_attentions and not is_tracing())
+        packing, vectors = self.pack_inputs(input_ids, attention_mask, inputs_embeds, output_attentions)  # vectors (…, C)
         if position_ids is None: position_ids = count_positions(packing.real)
         places, D = packing.pack(position_ids).flatten(), config.hidden_size // config.num_attention_heads  # (N,)
         tables = {kind: rotation_table(places, D, config.rope_parameters[kind]["rope_theta"]) for kind in BASES}
         groups = {"full_attention": packing.groups, "sliding_attention": [see_near(group, config.local_attention) for group in packing.groups]}
-        table = self.get_input_embeddings()
-        vectors = table(packing.pack(input_ids)) if inputs_embeds is None else packing.pack(inputs_embeds)  # (…, C)
 
         hidden_states, kept, attentions = self.embeddings(vectors), [], []  # (…, C)
         for layer, kind in zip(self.layers, config.layer_types):
