@@ -123,7 +123,7 @@ def test_links_of_a_published_course(settings):
 
 
 def test_links_without_repository_are_left_out(settings, capsys):
-    assert course.links("nbs/00_config.ipynb") == course.links("nbs/02_model.ipynb") == ""
+    assert course.links("nbs/00_config.ipynb") == course.links("nbs/03_model.ipynb") == ""
     assert len(capsys.readouterr().err.splitlines()) == 1
     settings["forum"] = "https://forum.example.org/c/course"
     assert course.links("nbs/00_config.ipynb") == "[Ask a question](https://forum.example.org/c/course)"
