@@ -17,7 +17,7 @@ from loopback import Hub
 
 import tinybert
 from tinybert.heads import ENCODERS, FAMILIES, HEADS
-from tinybert.model import translate
+from tinybert.pretrained import to_theirs
 from tools import minilm as genuine
 
 torch.set_num_threads(2)
@@ -80,14 +80,19 @@ FAMILY_SIZES = {
 ROUNDED = ("modernbert",)  # transformers' eager attention works in float32 there, and gives nan for long padding in float64
 
 
+def name_of(model_type: str) -> str:
+    "Return what the names of a family's classes begin with: Roberta, XLMRoberta …"
+    return FAMILIES[model_type].config_class.__name__.removesuffix("Config")
+
+
 def their_config(model_type: str, **settings) -> "transformers.PreTrainedConfig":
     "Return transformers' config of a small model of a family."
-    return getattr(transformers, f"{FAMILIES[model_type].name}Config")(**FAMILY_SIZES[model_type] | settings)
+    return getattr(transformers, f"{name_of(model_type)}Config")(**FAMILY_SIZES[model_type] | settings)
 
 
 def their_class(model_type: str, task: str = "") -> type:
     "Return transformers' class for a family's bare encoder or for a task."
-    return getattr(transformers, FAMILIES[model_type].name + (f"For{task}" if task else "Model"))
+    return getattr(transformers, name_of(model_type) + (f"For{task}" if task else "Model"))
 
 
 def our_class(model_type: str, task: str = "") -> type:
@@ -128,9 +133,14 @@ def draw_batch(config, seed: int = 0, left: bool = False, lengths: tuple[int, ..
     return batch | ({"token_type_ids": draw(kinds)} if segments and kinds else {})
 
 
+def in_files(state: dict, model_class: type) -> dict:
+    "Return a dictionary whose keys are a model's weights under the names that they have in files."
+    return {to_theirs(key, model_class.renames): value for key, value in state.items()}
+
+
 def their_gradients(ours: torch.nn.Module) -> dict[str, torch.Tensor]:
     "Return the gradients of a tinybert model under the names that transformers has for its weights."
-    return translate({name: parameter.grad for name, parameter in ours.named_parameters()}, type(ours).names, to_files=True)
+    return in_files({name: parameter.grad for name, parameter in ours.named_parameters()}, type(ours))
 
 
 def compare_gradients(ours: torch.nn.Module, theirs: torch.nn.Module) -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 import transformers
-from conftest import (FAMILY_SIZES, ROUNDED, compare_dropouts, compare_gradients, draw_batch, dropout_rates, exactness, family_twins, our_class,
+from conftest import (FAMILY_SIZES, ROUNDED, compare_dropouts, compare_gradients, draw_batch, dropout_rates, exactness, family_twins, in_files, name_of, our_class,
                       randomise, same_state, their_class, their_config, their_model)
 from transformers.models.mpnet.modeling_mpnet import MPNetEncoder as TheirMPNetEncoder
 
@@ -15,7 +15,6 @@ import tinybert
 from tinybert import AutoConfig, AutoModel
 from tinybert.families import distance_bucket
 from tinybert.heads import ENCODERS, FAMILIES, HEADS
-from tinybert.model import translate
 
 EACH = pytest.mark.parametrize("model_type", list(FAMILIES))
 FORMATS = pytest.mark.parametrize("safe", [False, True], ids=["bin", "safetensors"])
@@ -229,7 +228,7 @@ def test_token_types_are_refused_where_there_are_no_segments(model_type):
     for task in ["", *(task for name, task in HEADS if name == model_type)]:
         model = our_class(model_type, task)(AutoConfig.from_dict(their_config(model_type).to_dict())).eval()
         ids = torch.tensor([[5, 6, 7]])
-        with pytest.raises(ValueError, match="no segments.*token_type_ids"): model(ids, token_type_ids=torch.zeros_like(ids))
+        with pytest.raises(ValueError, match="no token types.*token_type_ids"): model(ids, token_type_ids=torch.zeros_like(ids))
 
 
 def test_what_albert_here_cannot_do_is_refused(tmp_path):
@@ -312,7 +311,7 @@ def test_transformers_loads_what_we_save(tmp_path, model_type, safe):
     theirs, report = their_class(model_type).from_pretrained(tmp_path, output_loading_info=True)
     assert not any(report.values()), report
     assert type(transformers.AutoModel.from_pretrained(tmp_path)) is their_class(model_type)
-    found = translate(ours.state_dict(), type(ours).names, to_files=True)
+    found = in_files(ours.state_dict(), type(ours))
     assert found.keys() == theirs.state_dict().keys() and all(torch.equal(found[key], tensor) for key, tensor in theirs.state_dict().items())
     batch = draw_batch(theirs.config)
     real = batch["attention_mask"].bool()
@@ -439,7 +438,7 @@ def test_another_family_is_refused_by_both_names(checkpoints, given, wanted):
 def test_the_right_class_is_found(checkpoints, model_type):
     assert type(AutoConfig.from_pretrained(checkpoints[model_type])) is FAMILIES[model_type].config_class
     model = AutoModel.from_pretrained(checkpoints[model_type])
-    assert type(model) is our_class(model_type) and type(model).__name__ == f"{FAMILIES[model_type].name}Model"
+    assert type(model) is our_class(model_type) and type(model).__name__ == f"{name_of(model_type)}Model"
     same_state(our_class(model_type).from_pretrained(checkpoints[model_type]), model)
     written = json.loads((checkpoints[model_type] / "config.json").read_text())
     assert type(AutoModel.from_config(AutoConfig.from_dict(written))) is type(model)
@@ -451,12 +450,12 @@ def test_the_right_class_is_found(checkpoints, model_type):
                                               ("xlm-roberta", "XLMRoberta"), ("camembert", "Camembert"), ("electra", "Electra"),
                                               ("mpnet", "MPNet"), ("albert", "Albert")])
 def test_families_of_the_issue_are_there(model_type, name):
-    assert FAMILIES[model_type].name == name
+    assert name_of(model_type) == name
 
 
 @EACH
 def test_classes_have_the_names_of_transformers(model_type):
-    name = FAMILIES[model_type].name
+    name = name_of(model_type)
     for kind, found in {f"{name}Config": FAMILIES[model_type].config_class, f"{name}Model": our_class(model_type)}.items():
         assert found.__name__ == kind and getattr(tinybert, kind) is found and kind in tinybert.__all__
         assert getattr(transformers, kind).__name__ == kind and found.__doc__

@@ -295,7 +295,7 @@ def test_a_config_that_cannot_work_is_refused(settings, words):
 
 
 @pytest.mark.parametrize("inputs, words", [
-    (dict(input_ids=torch.ones(1, 3).long(), token_type_ids=torch.zeros(1, 3).long()), ["segments", "token_type_ids"]),
+    (dict(input_ids=torch.ones(1, 3).long(), token_type_ids=torch.zeros(1, 3).long()), ["token types", "token_type_ids"]),
     (dict(input_ids=torch.ones(1, 41).long()), ["41 tokens", "40"]),
     (dict(input_ids=torch.full((1, 3), 60)), ["input_ids", "60", "0 … 59"]),
     (dict(input_ids=torch.ones(1, 3).long(), attention_mask=torch.ones(1, 4)), ["attention_mask", "(1, 4)", "(1, 3)"]),

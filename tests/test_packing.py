@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from tinybert import BertConfig, BertForSequenceClassification, BertModel
 from tinybert.heads import ENCODERS, FAMILIES
-from tinybert.model import Packing
+from tinybert.unpadding import Packing
 
 MASKS = {
     "right": [[1, 1, 1, 1, 1, 0, 0], [1, 1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1, 1]],
@@ -137,7 +137,7 @@ def test_packing_is_undone_by_unpacking():
         packing = Packing(mask, mask.shape)
         vectors = torch.randn(*mask.shape, 4)
         assert_close(packing.unpack(packing.pack(vectors)), vectors * mask[:, :, None], rtol=0, atol=0)
-        assert sum(group.texts * group.length for group in packing.groups) == (mask.sum() if packing.index is not None else mask.numel())
+        assert sum(group.size * group.length for group in packing.groups) == (mask.sum() if packing.index is not None else mask.numel())
 
 
 def test_distances_count_columns():

@@ -8,7 +8,7 @@ import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from tinybert import AutoTokenizer
-from tinybert.encoding import TOKENIZERS
+from tinybert.heads import FAMILIES
 
 CORPUS = ["Hello!", "Cool.", "Nice!", "What a nice surprise!", "the bridge broke because it was too old", "playing players played",
           "Ünïcödé café über naïve", "low lower lowest new newer newest", "a b c 1 2 3 , ; ' - ( ) < > / [ ]"] * 2
@@ -143,7 +143,7 @@ def model_type(request): return request.param
 
 
 def test_there_is_a_row_for_each_family():
-    assert [name.replace("-", "") for name in MAKERS] == list(TOKENIZERS) and len(set(TEXTS)) == len(TEXTS) >= 40
+    assert set(MAKERS) == set(FAMILIES) and len(set(TEXTS)) == len(TEXTS) >= 40
 
 
 def test_texts_pairs_and_decoding_agree(folders, model_type):

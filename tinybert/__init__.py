@@ -2,23 +2,39 @@
 
 __version__ = "0.1.0"
 
-_families = ["Roberta", "XLMRoberta", "Camembert", "Electra", "MPNet", "DistilBert", "Albert"]
-_tasks = ["MaskedLM", "SequenceClassification", "TokenClassification", "QuestionAnswering"]
-_bert_tasks = ["NextSentencePrediction", "PreTraining", "MultipleChoice"]
-_modules = {
-    "config": ["BertConfig", "PreTrainedConfig"],
-    "checkpoint": ["Checkpoint"],
-    "model": ["BertModel", "ModelOutput", "PreTrainedModel"],
-    "encoding": ["AutoTokenizer", "BatchEncoding", "BertTokenizer"],
-    "families": [f"{family}{kind}" for family in _families for kind in ("Config", "Model")],
-    "modernbert": ["ModernBertConfig", "ModernBertModel"],
-    "heads": [f"{family}For{task}" for family in ["Bert", "ModernBert", *_families] for task in _tasks]
-             + [f"BertFor{task}" for task in _bert_tasks],
-    "embedding": ["embed", "read_pooling"],
-    "prepacking": ["prepack"],  # another name than the function, which importing the module would hide
-    "auto": ["AutoConfig", "AutoModel", *(f"AutoModelFor{task}" for task in _tasks + _bert_tasks)],
+_modules = {  # module → its public names
+    "checkpoint": "Checkpoint",
+    "config": "BertConfig PreTrainedConfig",
+    "pretrained": "ModelOutput PreTrainedModel",
+    "model": "BertModel",
+    "encoding": "BatchEncoding",
+    "families": """
+        RobertaConfig XLMRobertaConfig CamembertConfig ElectraConfig MPNetConfig DistilBertConfig AlbertConfig
+        RobertaModel XLMRobertaModel CamembertModel ElectraModel MPNetModel DistilBertModel AlbertModel""",
+    "modernbert": "ModernBertConfig ModernBertModel",
+    "heads": """
+        BertForMaskedLM BertForSequenceClassification BertForTokenClassification BertForQuestionAnswering
+        BertForPreTraining BertForNextSentencePrediction BertForMultipleChoice
+        RobertaForMaskedLM RobertaForSequenceClassification RobertaForTokenClassification RobertaForQuestionAnswering
+        XLMRobertaForMaskedLM XLMRobertaForSequenceClassification XLMRobertaForTokenClassification
+        XLMRobertaForQuestionAnswering
+        CamembertForMaskedLM CamembertForSequenceClassification CamembertForTokenClassification
+        CamembertForQuestionAnswering
+        ElectraForMaskedLM ElectraForSequenceClassification ElectraForTokenClassification ElectraForQuestionAnswering
+        MPNetForMaskedLM MPNetForSequenceClassification MPNetForTokenClassification MPNetForQuestionAnswering
+        DistilBertForMaskedLM DistilBertForSequenceClassification DistilBertForTokenClassification
+        DistilBertForQuestionAnswering
+        AlbertForMaskedLM AlbertForSequenceClassification AlbertForTokenClassification AlbertForQuestionAnswering
+        ModernBertForMaskedLM ModernBertForSequenceClassification ModernBertForTokenClassification
+        ModernBertForQuestionAnswering""",
+    "auto": """
+        AutoConfig AutoModel AutoTokenizer BertTokenizer
+        AutoModelForMaskedLM AutoModelForSequenceClassification AutoModelForTokenClassification
+        AutoModelForQuestionAnswering AutoModelForNextSentencePrediction AutoModelForPreTraining
+        AutoModelForMultipleChoice""",
+    "embedding": "embed read_pooling",
 }
-_home = {name: module for module, names in _modules.items() for name in names}
+_home = {name: module for module, names in _modules.items() for name in names.split()}
 __all__ = sorted(_home)
 
 

@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from .checkpoint import Checkpoint, logger
-from .encoding import BertTokenizer, pad, to_tensors
-from .model import PreTrainedModel, first_tokens
+from .encoding import PreTrainedTokenizer, pad, to_tensors
+from .pretrained import PreTrainedModel
+from .unpadding import first_tokens
 
 # %% ../nbs/10_embedding.ipynb #6e662e7c
 def mean_pool(vectors: Tensor, real: Tensor) -> Tensor:
@@ -110,7 +111,7 @@ def describe(numbers: list[int], texts: list[str], first: int) -> str:
     return f"text number {first + numbers[0]}{more}, {texts[numbers[0]][:40]!r}"
 
 # %% ../nbs/10_embedding.ipynb #0e8e3ae6
-def encode_window(tokenizer: BertTokenizer, texts: list[str], first: int, max_length: int | None) -> dict[str, list[list[int]]]:
+def encode_window(tokenizer: PreTrainedTokenizer, texts: list[str], first: int, max_length: int | None) -> dict[str, list[list[int]]]:
     "Return the ids of some texts, of which the first has this number in the corpus, as lists; raise TypeError or ValueError naming a text."
     for number, text in enumerate(texts, first):
         if not isinstance(text, str): raise TypeError(f"text number {number} is {text!r}; expected a str.")
@@ -141,7 +142,7 @@ class Progress:
 
 # %% ../nbs/10_embedding.ipynb #30ba8435
 @torch.no_grad()
-def embed_window(model: PreTrainedModel, tokenizer: BertTokenizer, texts: list[str], first: int, pooling: str,
+def embed_window(model: PreTrainedModel, tokenizer: PreTrainedTokenizer, texts: list[str], first: int, pooling: str,
                  max_length: int | None, batch_tokens: int, progress: Progress) -> tuple[Tensor, int]:
     "Return the vectors of some texts, (len(texts), C) float32, and how many of the texts fill max_length."
     lists = encode_window(tokenizer, texts, first, max_length)
@@ -174,7 +175,7 @@ WINDOW = 4096  # texts that are held at once
 
 def embed(
     model: PreTrainedModel,  # a bare encoder in evaluation mode, of any dtype and on any device
-    tokenizer: BertTokenizer,  # of the same checkpoint
+    tokenizer: PreTrainedTokenizer,  # of the same checkpoint
     texts: Iterable[str],  # any number of them; a list, or a generator, which is read piece by piece
     *,
     pooling: str = "mean",  # "mean", "cls" or "max": what the checkpoint was trained with, see `read_pooling`
@@ -197,7 +198,7 @@ def embed(
     return as_tensor(buffer, model.config.hidden_size)
 
 # %% ../nbs/10_embedding.ipynb #7e6efefd
-def check_embed(model: PreTrainedModel, tokenizer: BertTokenizer, texts: Iterable[str], pooling: str, max_length: int | None,
+def check_embed(model: PreTrainedModel, tokenizer: PreTrainedTokenizer, texts: Iterable[str], pooling: str, max_length: int | None,
                 batch_tokens: int) -> int:
     "Return how many tokens a text may have; raise TypeError or ValueError for what `embed` cannot work with."
     if isinstance(texts, str): raise TypeError("texts is one str, whose letters would become texts: put it in brackets, [text].")
