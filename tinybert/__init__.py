@@ -15,7 +15,6 @@ _modules = {
     "heads": [f"{family}For{task}" for family in ["Bert", "ModernBert", *_families] for task in _tasks]
              + [f"BertFor{task}" for task in _bert_tasks],
     "embedding": ["embed", "read_pooling"],
-    "prepacking": ["prepack"],  # another name than the function, which importing the module would hide
     "auto": ["AutoConfig", "AutoModel", *(f"AutoModelFor{task}" for task in _tasks + _bert_tasks)],
 }
 _home = {name: module for module, names in _modules.items() for name in names}
