@@ -24,7 +24,7 @@ FILLS = {"blue": "#d7e8f7", "orange": "#fde3c8", "green": "#dcefd5", "violet": "
          "red": "#fbdcd6", "yellow": "#fff2b3", "grey": "#eeeeee", "white": "#ffffff"}
 INKS = {"blue": "#2f6299", "orange": "#b45f06", "green": "#38761d", "violet": "#674ea7",
         "red": "#b3261e", "yellow": "#7f6000", "grey": "#666666"}
-WIDTH, FONT, TITLE = 7.0, 9, 10  # inches and points; the site's column is about 7 inches wide
+WIDTH, FONT, TITLE = 6.5, 9, 10  # inches, points, points; a wider picture is cut off on the site
 
 # %% ../../nbs/exercises/pictures.ipynb #def-number
 def number(
@@ -247,8 +247,8 @@ def _ends(start: Sides, end: Sides, bend: float) -> tuple[tuple, tuple]:
     return (x, y), (u, v)
 
 # %% ../../nbs/exercises/pictures.ipynb #def-draw-arrow
-def _draw_arrow(ax: Axes, start: Sides, end: Sides, label: str = "", bend: float = 0):
-    "Draw an arrow from the border of one box to that of another."
+def _draw_arrow(ax: Axes, start: Sides, end: Sides, label: str = "", bend: float = 0) -> Sides:
+    "Draw an arrow from the border of one box to that of another; return the sides of its label."
     (x, y), (u, v) = _ends(start, end, bend)
     upright = abs(v - y) > abs(u - x)
     turn = bend * np.sign((v - y) if upright else (u - x))
@@ -259,6 +259,10 @@ def _draw_arrow(ax: Axes, start: Sides, end: Sides, label: str = "", bend: float
     ax.annotate(label, at, (5, 0) if upright else (0, -4 if under else 4), fontsize=FONT,
                 textcoords="offset points", ha="left" if upright else "center",
                 va="center" if upright else "top" if under else "bottom")
+    width, height = _size(label, _font())
+    if upright: return at[0], at[1] - height / 2, at[0] + .07 + width, at[1] + height / 2
+    low = at[1] - height * under
+    return at[0] - width / 2, low, at[0] + width / 2, low + height
 
 # %% ../../nbs/exercises/pictures.ipynb #def-draw-group
 def _draw_group(ax: Axes, sides: Iterable[Sides], label: str) -> Sides:
@@ -291,12 +295,9 @@ def flow(
     for name, box in boxes.items(): _draw_box(ax, box, sides[name], mono, left)
     for label, names in groups.items():
         sides[label] = _draw_group(ax, [sides[name] for name in names], label)
-    for start, end, *how in arrows: _draw_arrow(ax, sides[start], sides[end], *how)
-    depth = max((abs(how[1] * (sides[end][0] - sides[start][0])) / 2 + .2
-                 for start, end, *how in arrows if len(how) > 1), default=0)
-    lefts, lows, rights, highs = zip(*sides.values())
-    x0, x1 = min(lefts) - .05, max(rights) + .05
-    y0, y1 = min(lows) - depth - .05, max(highs) + depth + .05
+    around = [_draw_arrow(ax, sides[start], sides[end], *how) for start, end, *how in arrows]
+    lefts, lows, rights, highs = zip(*sides.values(), *around)
+    x0, y0, x1, y1 = min(lefts) - .05, min(lows) - .1, max(rights) + .05, max(highs) + .05
     ax.set(xlim=(x0, x1), ylim=(y0, y1))
     ax.figure.set_size_inches(x1 - x0, y1 - y0)
     plt.show()
@@ -337,7 +338,8 @@ def _draw_parts(ax: Axes, parts: Sequence[tuple[float, str, str]], y: float, sca
         elif text: outside.append((middle, text))
     middles, texts = zip(*outside) if outside else ((), ())
     widths = [_measure([text]) for text in texts]
-    for middle, text, width, left in zip(middles, texts, widths, _spread(middles, widths, WIDTH)):
+    lefts = _spread(middles, widths, WIDTH - .1)
+    for middle, text, width, left in zip(middles, texts, widths, lefts):
         ax.plot([middle, left + width / 2], [y - .47, y - .58], color="#888", lw=.7)
         ax.text(left, y - .6, text, ha="left", va="top", fontsize=FONT)
 
@@ -348,10 +350,10 @@ def strips(
     same_scale: bool = False,  # whether an inch means the same in each strip
 ):
     "Draw strips whose parts have lengths to scale: the layout of a file."
-    width = WIDTH - (_measure(notes) + .15 if notes else 0)
+    width = WIDTH - .1 - (_measure(notes) + .15 if notes else 0)
     sums = [sum(part[0] for part in parts) for parts in rows.values()]
     step = .8 + .15 * any(text for parts in rows.values() for _, text, _ in parts)
-    ax = _canvas(-.05, .25 - step * len(rows), WIDTH + .05, .3)
+    ax = _canvas(-.05, .25 - step * len(rows), WIDTH - .05, .3)
     for n, ((name, parts), total) in enumerate(zip(rows.items(), sums)):
         ax.text(0, .05 - n * step, name, ha="left", va="bottom", fontsize=FONT)
         _draw_parts(ax, parts, -n * step, width / (max(sums) if same_scale else total))
