@@ -387,7 +387,8 @@ def unwritten(function: Callable) -> bool:
         ...
     def bare(): ...
     code = getattr(inspect.unwrap(function), "__code__", None)
-    return code is not None and code.co_code in (documented.__code__.co_code, bare.__code__.co_code)
+    if not code or not {*code.co_consts[-1:]} <= {None, ...}: return False
+    return code.co_code in (documented.__code__.co_code, bare.__code__.co_code)
 
 # %% ../../nbs/exercises/00_check.ipynb #table-text
 def table_text(title: str, rows: list[tuple[str, str]]) -> str:
@@ -436,11 +437,11 @@ def same_answer(one: Any, other: Any) -> bool:
 # %% ../../nbs/exercises/00_check.ipynb #other-answer
 def other_answer(question: Question, given: Any) -> str:
     "Say what can be said about an answer for which there is no reason."
-    kind = kind_of(plain(question.answer))
+    kind, given_kind = kind_of(plain(question.answer)), kind_of(plain(given))
     if kind is str:
         choices = sorted([question.answer, *question.reasons])
         return f"Choose one of {', '.join(map(repr, choices))}."
-    if not isinstance(plain(given), (int, float) if kind is float else kind):
+    if given_kind is not kind and {given_kind, kind} != {int, float}:
         return type_difference(given, kind, "your answer")
     if kind is tuple and len(plain(given)) != len(question.answer):
         return count_difference(plain(given), question.answer, "your answer")
