@@ -378,7 +378,7 @@ def keeps_position_ids(state):
 
 @modern_names.mistake
 def drops_too_early(state):
-    """This looks for `embeddings.position_ids` while the name still begins with `bert.`
+    """This looks for `embeddings.position_ids` before the prefix is gone from the name.
 
     Remove the prefix first, and compare afterwards."""
     kept = {name: state[name] for name in state if name != "embeddings.position_ids"}
@@ -426,7 +426,7 @@ def renames_anywhere(state):
 # %% ../../nbs/exercises/03_checkpoints.ipynb #names-mistakes-prefix
 @modern_names.mistake
 def removes_bert_anywhere(state):
-    """This removes `bert.` wherever it occurs, also from `distilbert.`
+    """This removes `bert.` wherever it occurs, also at the end of `distilbert.` in a name.
 
     Only the beginning of the name counts: `removeprefix`."""
     return rename(state, prefix=r"bert\.")
