@@ -460,7 +460,7 @@ def removes_five_letters(state):
 
 @modern_names.wrong
 def splits_at_bert(state):
-    "Takes what comes after `bert.`"
+    "Takes what comes after `bert.` in a name."
     return rename({name.split("bert.")[-1]: state[name] for name in state})
 
 @modern_names.wrong
@@ -532,8 +532,8 @@ def safe_inputs() -> list[tuple]:
                  "instructions that take a name from elsewhere, and at a `GLOBAL` or `INST` whose "
                  "argument isn't in `allowed`. Return True at the end."))
 def is_safe(path: Path, allowed: list[str]) -> bool:
-    """`pickletools` lists the instructions without running any, so looking is harmless. A file is
-    safe if all the names that it brings in are allowed and none of them is hidden."""
+    """Looking is harmless, because `pickletools` lists the instructions without running any. A
+    file is safe if all the names that it brings in are allowed and none of them is hidden."""
     with zipfile.ZipFile(path) as archive:
         pickled = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
         program = archive.read(pickled)
