@@ -666,17 +666,6 @@ def returns_none(path, allowed):
     return names_of(program_of(path)) <= set(allowed) or None
 
 # %% ../../nbs/exercises/03_checkpoints.ipynb #safe-right
-@is_safe.wrong
-def compares_modules(path, allowed):
-    "Compares the modules alone."
-    modules = {name.split()[0] for name in allowed}
-    return {name.split()[0] for name in names_of(program_of(path))} <= modules
-
-@is_safe.wrong
-def reads_the_first_entry(path, allowed):
-    "Takes the first entry for the pickle."
-    return names_of(program_of(path, "")) <= set(allowed)
-
 @is_safe.also_right
 def compares_sets(path, allowed):
     "Compares sets."
