@@ -50,6 +50,7 @@ def _size(text: str, font: FontProperties) -> tuple[float, float]:
 
 # %% ../../nbs/exercises/pictures.ipynb #def-font
 def _font(mono: bool = False, bold: bool = False, size: float = FONT) -> FontProperties:
+    "Return a font of the pictures."
     family = "monospace" if mono else "sans-serif"
     return FontProperties(family=family, weight="bold" if bold else "normal", size=size)
 
@@ -144,7 +145,7 @@ def cells(
     bottoms = [-edge for edge in accumulate(heights, initial=0)]
     right = max(edge[-1] for edge in edges)
     ax = _canvas(-_measure(labels) - .15 * bool(labels), bottoms[-1] - .05,
-                 right + _measure(notes) + .2, .3 * bool(title) + .05)
+                 right + _measure(notes) + .15 * bool(notes) + .02, .3 * bool(title) + .05)
     ax.text(right / 2, .18, title, ha="center", va="center", fontsize=TITLE)
     for row, edge, top, height in zip(rows, edges, bottoms, heights):
         starts = accumulate((cell.span for cell in row), initial=0)
@@ -172,7 +173,7 @@ Sides = tuple[float, float, float, float]  # left, bottom, right, top
 def _sizes(box: Box, mono: bool) -> tuple[float, float]:
     "Return the width and height that a box needs."
     (w, h), (v, k) = _size(box.title, _font(mono, True, TITLE)), _size(box.text, _font(mono))
-    edge = .1 if box.color == "none" else .22
+    edge = .06 if box.color == "none" else .18
     return max(w, v) + edge, h + k + edge + .05 * bool(box.title and box.text)
 
 # %% ../../nbs/exercises/pictures.ipynb #def-tracks
@@ -219,7 +220,7 @@ def _draw_box(ax: Axes, box: Box, sides: Sides, mono: bool, left: bool):
     if box.color != "none":
         ax.add_patch(FancyBboxPatch((x0, y0), x1 - x0, y1 - y0, fc=FILLS[box.color], ec="#555",
                                     boxstyle="round,pad=0,rounding_size=.06"))
-    x, side = (x0 + .1, "left") if left and box.color != "none" else ((x0 + x1) / 2, "center")
+    x, side = (x0 + .09, "left") if left and box.color != "none" else ((x0 + x1) / 2, "center")
     title = _size(box.title, _font(mono, True, TITLE))[1]
     text = _size(box.text, _font(mono))[1]
     gap = .05 * bool(box.title and box.text)
@@ -255,11 +256,15 @@ def _draw_arrow(ax: Axes, start: Sides, end: Sides, label: str = "", bend: float
     ax.annotate("", (u, v), (x, y), arrowprops=dict(
         arrowstyle="-|>", color="#555", shrinkA=1, shrinkB=1, connectionstyle=f"arc3,rad={turn}"))
     at = (x + u + turn * (v - y)) / 2, (y + v - turn * (u - x)) / 2
-    under = bend > 0 and not upright
+    under, sloping = bend > 0 and not upright, not bend and abs(v - y) > .1 < abs(u - x)
+    width, height = _size(label, _font())
+    if sloping:  # on the arrow, with white ground
+        ax.text(*at, label, ha="center", va="center", fontsize=FONT,
+                bbox={"fc": "white", "ec": "none", "pad": 1})
+        return at[0] - width / 2, at[1] - height / 2, at[0] + width / 2, at[1] + height / 2
     ax.annotate(label, at, (5, 0) if upright else (0, -4 if under else 4), fontsize=FONT,
                 textcoords="offset points", ha="left" if upright else "center",
                 va="center" if upright else "top" if under else "bottom")
-    width, height = _size(label, _font())
     if upright: return at[0], at[1] - height / 2, at[0] + .07 + width, at[1] + height / 2
     low = at[1] - height * under
     return at[0] - width / 2, low, at[0] + width / 2, low + height
@@ -289,7 +294,7 @@ def flow(
     for start, end, *how in arrows:
         if len(how) == 1 and start in boxes and end in boxes:
             column = int(max(boxes[start].column, boxes[end].column))
-            labels[column] = max(labels.get(column, 0), _measure(how[0].split("\n")) + .25)
+            labels[column] = max(labels.get(column, 0), _measure(how[0].split("\n")) + .2)
     sides = _layout(boxes, labels, gaps, mono)
     ax = _canvas(-1, -1, 1, 1)
     for name, box in boxes.items(): _draw_box(ax, box, sides[name], mono, left)
@@ -393,7 +398,7 @@ def _name_axes(ax: Axes, rows: Sequence[str], columns: Sequence[str], turned: bo
 def _shade(ax: Axes, values: np.ndarray, limit: float | None, form: str):
     "Color a matrix and write its numbers."
     limit = limit or abs(values).max() or 1
-    signed = values.min() < -.005 * limit
+    signed = values.min() < -.1 * limit  # else what is below zero is nearly zero
     image = ax.imshow(values, cmap="RdBu" if signed else "Blues", aspect="equal",
                       vmin=-1.7 * limit if signed else 0, vmax=(1.7 if signed else 1.1) * limit)
     for (row, column), value in np.ndenumerate(values) if form else ():
@@ -481,15 +486,18 @@ def bars(
                     label=parts[part] if parts and y == 0 else None)
             if parts and value > .05 * longest:
                 ax.text(start + value / 2, y, number(value, form), ha="center", **how)
-        end = max(row.sum(), marks.get(name, 0)) + .01 * longest
+        end, mark = row.sum() + .01 * longest, marks.get(name, -1)
+        if end < mark + .01 * longest < end + .12 * longest: end = mark + .01 * longest
         if not parts: ax.text(end, y, number(row[0], form), **how)
         if name in marks:
             ax.plot([marks[name]] * 2, [y - .4, y + .4], color=INKS["red"], lw=2,
                     label=mark_label if name == next(iter(marks)) else None)
     if level is not None: ax.axvline(level, color="#888", lw=.9, ls="--", zorder=0)
     _finish_bars(ax, list(data), max(longest, level or 0, *marks.values(), 0), label, bool(parts))
-    if parts or mark_label: ax.legend(ncols=4, frameon=False, fontsize=FONT, loc="lower left",
-                                      bbox_to_anchor=(0, 1), borderaxespad=0)
+    wide = sum(_measure([part]) + .5 for part in parts) > WIDTH
+    if parts or mark_label:
+        ax.figure.legend(ncols=2 if wide else 4, frameon=False, fontsize=FONT,
+                         loc="outside upper left")
     if own: plt.show()
 
 # %% ../../nbs/exercises/pictures.ipynb #def-finish-bars
