@@ -59,9 +59,9 @@ def pieces_inputs() -> list[tuple[str, dict[str, int]]]:
 @exercise(inputs=pieces_inputs, hints=(
     "Cut 'unlocks' by hand, with the vocabulary of the first input. What do you look up first, and "
     "what next if it isn't there? What's left after 'un', and how do you look that up?",
-    "Loop while there is a rest. Try rest[:n] for n = len(rest), len(rest) - 1, …, 1, with ## in "
+    "Loop while something is left. Try rest[:n] for n = len(rest), len(rest) - 1, …, 1, with ## in "
     "front if you already have a piece. If no n works, return ['[UNK]'] at once; otherwise keep "
-    "the piece and go on with rest[n:]."))
+    "the piece and continue with rest[n:]."))
 def word_pieces(word: str, vocabulary: dict[str, int]) -> list[str]:
     """Each step takes the longest piece at the start of the rest, and never takes it back. That's
     why the first rest that starts with no known piece makes the whole word unknown."""
@@ -110,7 +110,7 @@ def no_single_letter(word, vocabulary):
 def never_the_whole_rest(word, vocabulary):
     """It never tries the whole rest. The longest piece can reach to the end of the word.
 
-    rest[:len(rest)] is the whole rest, so start at len(rest)."""
+    The whole rest is rest[:len(rest)], so start at len(rest)."""
     return cut(word, vocabulary, lengths=lambda rest: range(rest - 1, 0, -1))
 
 # %% ../../nbs/exercises/04_batches.ipynb #pieces-back
@@ -186,7 +186,7 @@ def keeps_the_beginning(word, vocabulary):
     """It keeps the pieces before the unknown rest. It's the whole word that is unknown: one [UNK]
     replaces all its pieces.
 
-    return ["[UNK]"] without the pieces that you have."""
+    Write return ["[UNK]"], without the pieces that you have."""
     return cut(word, vocabulary, unknown=lambda pieces: [*pieces, "[UNK]"])
 
 # %% ../../nbs/exercises/04_batches.ipynb #pieces-stops
@@ -195,7 +195,7 @@ def returns_what_it_has(word, vocabulary):
     """It returns the pieces that it has when nothing in the vocabulary continues the word. Such a
     word is unknown as a whole.
 
-    return ["[UNK]"] in that case."""
+    In that case, return ["[UNK]"]."""
     return cut(word, vocabulary, unknown=lambda pieces: pieces)
 
 # %% ../../nbs/exercises/04_batches.ipynb #pieces-skips
@@ -321,7 +321,7 @@ def masks_nothing(rows, pad_id):
 def mask_first(rows, pad_id):
     """It returns the mask first. The ids come first.
 
-    return ids, mask"""
+    The last line is return ids, mask."""
     return mask_of(rows), padded(rows, pad_id)
 
 # %% ../../nbs/exercises/04_batches.ipynb #rows-shortest
@@ -516,7 +516,7 @@ def half_for_each(first, second, max_length):
 def takes_from_the_start(first, second, max_length):
     """It removes the beginning of a text. Ids are removed from the end.
 
-    pop() removes the last entry of a list, pop(0) the first."""
+    The method pop() removes the last entry of a list, pop(0) the first."""
     def shorten(first, second, excess): (first if len(first) > len(second) else second).pop(0)
     return shortened(first, second, max_length, shorten)
 
@@ -575,8 +575,8 @@ def mean_inputs() -> list[tuple[Tensor, Tensor]]:
 @exercise(inputs=mean_inputs, hints=(
     "Write down the shapes of the vectors and of the mask. Which of them lacks a dimension? Which "
     "dimension do you add along, and by how many tokens does each text divide?",
-    "attention_mask[:, :, None] has the shape (B, T, 1), so it can be multiplied by the vectors. "
-    "Sum the product along dim=1, and divide by the mask's own sum along dim=1."))
+    "With attention_mask[:, :, None] the mask gets the shape (B, T, 1) and can be multiplied by "
+    "the vectors. Sum the product along dim=1, and divide by the mask's own sum along dim=1."))
 def mean_of_tokens(vectors: Tensor, attention_mask: Tensor) -> Tensor:
     """The mask does two jobs: it takes the padding out of the sum, and its own sum is the number
     of real tokens. The last dimension of size 1 makes one mask value count for all C numbers of a
@@ -615,7 +615,7 @@ def divides_by_width(vectors, attention_mask):
 def divides_by_total(vectors, attention_mask):
     """It divides by the number of real tokens in the whole batch. Each text has its own number.
 
-    attention_mask.sum(dim=1, keepdim=True) counts them text by text."""
+    Count them text by text: attention_mask.sum(dim=1, keepdim=True)."""
     return (vectors * attention_mask[:, :, None]).sum(dim=1) / attention_mask.sum()
 
 # %% ../../nbs/exercises/04_batches.ipynb #mean-sum
@@ -759,7 +759,7 @@ best_match = question("best_match", answer=3,
            "your batch, and where are the texts?",
            'Encode [query, *texts] with padding=True and return_tensors="pt", call '
            "model(**batch), and give the hidden states and batch.attention_mask to mean_of_tokens. "
-           "F.cosine_similarity(vectors[1:], vectors[:1]).argmax().item() is the index."),
+           "The index is F.cosine_similarity(vectors[1:], vectors[:1]).argmax().item()."),
     why="With the mask in the model and in the mean, each text gets the vector that it would get "
         "alone, and the text about the Milky Way wins, though it shares hardly a word with the "
         "query. If the model doesn't get the mask, another text wins. There is no error: the "
@@ -778,7 +778,7 @@ worse_in_batches = question("worse_in_batches", answer="c",
            "row. And what's there when the batch has a single row?",
            "The page shows the first and last column of a batch, for both sides of the padding. "
            "Compare them with hidden_states[:, -1]."),
-    why="Column -1 is [SEP] in the longest row alone; in the other rows it's padding. A batch of "
-        "one has no padding, so nothing went wrong there. Take the last real token of each row "
-        "instead: its column is attention_mask.sum(dim=1) - 1 if the padding is on the right. "
-        "Or use [CLS], column 0.")
+    why="Only the longest row of a batch has [SEP] in column -1; in the other rows it's padding. "
+        "A batch of one has no padding, so nothing went wrong there. Take the last real token of "
+        "each row instead: its column is attention_mask.sum(dim=1) - 1 if the padding is on the "
+        "right.")
