@@ -16,31 +16,31 @@ from tinybert.model import BertModel
 from tinybert.course.check import exercise, question
 
 # %% ../../nbs/exercises/01_models.ipynb #shape
-output_shape = question("output_shape", answer=(2, 8, 384),
+output_shape = question("output_shape", answer=(2, 10, 384),
     reasons={
         (2, 4, 384): "4 is the length of the shorter text. Padding makes it as long as the other.",
-        (2, 5, 384): "5 is the number of words in the longer text. The exclamation mark is a "
+        (2, 7, 384): "7 is the number of words in the longer text. The exclamation mark is a "
                      "token, too, and so are two special tokens.",
-        (2, 6, 384): "6 is the number of tokens in the longer text without [CLS] and [SEP], "
+        (2, 8, 384): "8 is the number of tokens in the longer text without [CLS] and [SEP], "
                      "which the tokenizer adds to each text.",
-        (2, 7, 384): "One token is missing. The longer text has a token for each word and one "
+        (2, 9, 384): "One token is missing. The longer text has a token for each word and one "
                      "for the exclamation mark, and the tokenizer adds two.",
-        (2, 12, 384): "12 is the length of both texts together, but each text has its own row.",
-        (2, 8, 768): "768 is the width of BERT base. This checkpoint is smaller.",
-        (2, 8, 30522): "30522 is the size of the vocabulary. Without a head, the model returns "
-                       "hidden states, not a score for each token.",
-        (2, 8): "That's the shape of input_ids. The model turns each id into a vector.",
+        (2, 14, 384): "14 is the length of both texts together, but each text has its own row.",
+        (2, 10, 768): "768 is the width of BERT base. This checkpoint is smaller.",
+        (2, 10, 30522): "30522 is the size of the vocabulary. Without a head, the model returns "
+                        "hidden states, not a score for each token.",
+        (2, 10): "That's the shape of input_ids. The model turns each id into a vector.",
         (2, 384): "That would be one vector per text. last_hidden_state has one for each token.",
-        (8, 384): "The batch dimension is missing. Both texts are in the output.",
-        (8, 2, 384): "The batch comes first: (B, T, C).",
-        (2, 384, 8): "The vectors are the last dimension: (B, T, C).",
+        (10, 384): "The batch dimension is missing. Both texts are in the output.",
+        (10, 2, 384): "The batch comes first: (B, T, C).",
+        (2, 384, 10): "The vectors are the last dimension: (B, T, C).",
     },
     hints=("The shape is (B, T, C). How many texts are there? Which of them decides T, and what "
            "does the tokenizer add to it? Which setting in the config is C?",
            "T is the number of tokens in the longer text: its words, the exclamation mark, [CLS] "
            "and [SEP]. C is model.config.hidden_size."),
-    why="There are B = 2 texts. The longer one has five words, an exclamation mark, [CLS] and "
-        "[SEP], so T = 8, and padding brings the shorter one to 8 as well. Each token gets a "
+    why="There are B = 2 texts. The longer one has seven words, an exclamation mark, [CLS] and "
+        "[SEP], so T = 10, and padding brings the shorter one to 10 as well. Each token gets a "
         "vector of hidden_size = 384 numbers.")
 
 # %% ../../nbs/exercises/01_models.ipynb #nearest-inputs
@@ -175,6 +175,23 @@ def a_loop(vectors, index):
     "A loop over the others."
     others = [n for n in range(len(vectors)) if n != index]
     return max(others, key=lambda n: F.cosine_similarity(vectors[n], vectors[index], dim=0).item())
+
+# %% ../../nbs/exercises/01_models.ipynb #search
+closest_text = question("closest_text", answer=3,
+    reasons={
+        0: "This text is built like the query, 'The … was …', but it's about food.",
+        1: "This text shares the word 'late' with the query, but it's about bedtime.",
+        2: "This 'train' is a verb. The model reads a word in its context, so the same spelling "
+           "doesn't fool it.",
+        4: "You counted the query, too. If it's first in your list, each text's index is one "
+           "less than in that list.",
+    },
+    hints=("Which text tells you the same as the query? Don't look for the same words.",
+           "Put the query first in one list with the texts, compute the sentence vectors of that "
+           "list, and find the vector closest to the first. Its index counts the query, too."),
+    why="The railway connection shares only the word 'was' with the train, yet its vector is by "
+        "far the closest. In training, the model saw many pairs of texts that say the same in "
+        "different words. A search that compares words would have missed this text.")
 
 # %% ../../nbs/exercises/01_models.ipynb #files-cache
 @functools.cache  # the folder vanishes with the process
@@ -563,20 +580,3 @@ def text_by_text(model, encoded_sequences):
     "One call of the model for each text."
     with torch.inference_mode():
         return torch.stack([model(torch.tensor([ids]))[0][0].mean(0) for ids in encoded_sequences])
-
-# %% ../../nbs/exercises/01_models.ipynb #search
-closest_text = question("closest_text", answer=3,
-    reasons={
-        0: "This text is built like the query, 'The … was …', but it's about food.",
-        1: "This text shares the word 'late' with the query, but it's about bedtime.",
-        2: "This 'train' is a verb. The model reads a word in its context, so the same spelling "
-           "doesn't fool it.",
-        4: "You counted the query, too. If it's first in your list, each text's index is one "
-           "less than in that list.",
-    },
-    hints=("Which text tells you the same as the query? Don't look for the same words.",
-           "Put the query first in one list with the texts, compute the sentence vectors of that "
-           "list, and find the vector closest to the first. Its index counts the query, too."),
-    why="The railway connection shares only the word 'was' with the train, yet its vector is by "
-        "far the closest. In training, the model saw many pairs of texts that say the same in "
-        "different words. A search that compares words would have missed this text.")
