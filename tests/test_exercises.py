@@ -36,9 +36,10 @@ def each(exercises: list, attribute: str = ""):
     return pytest.mark.parametrize("exercise, entry" if attribute else "exercise", params)
 
 
-def shown_as_is(text: str) -> bool:
-    "Tell whether a text is a sentence or several, on one line."
-    return bool(re.fullmatch(r"[^\s].*[.?!]", text)) and not text[0].islower()
+def is_prose(text: str) -> bool:
+    "Tell whether a text is one line of sentences; the first may begin with a name such as `dim=1`."
+    begins = text[:1].isupper() or not text.split(" ")[0].isalpha()
+    return bool(re.fullmatch(r"\S.*[.?!]", text)) and begins
 
 
 # The lessons and the modules
@@ -75,8 +76,8 @@ def test_a_mistake_is_told_apart_from_all_others(exercise, entry):
     verdict = judge(exercise, entry)
     assert not verdict.passed, "this mistake gives the right result on all inputs"
     assert verdict.mistakes == (entry,), verdict
-    assert verdict.cause == paragraphs(entry)[0] and shown_as_is(verdict.cause)
-    assert len(paragraphs(entry)) <= 2 and all(map(shown_as_is, paragraphs(entry)))
+    assert verdict.cause == paragraphs(entry)[0] and is_prose(verdict.cause)
+    assert len(paragraphs(entry)) <= 2 and all(map(is_prose, paragraphs(entry)))
     others = [other for other in exercise.mistakes if paragraphs(other)[0] == verdict.cause]
     assert others == [entry], "each mistake has a message of its own"
 
@@ -115,14 +116,14 @@ def test_two_parts_that_are_both_forgotten_are_both_named():
 def test_the_right_value_passes_and_says_why(exercise):
     verdict = judge_answer(exercise, exercise.answer)
     assert verdict.passed and exercise.why in " ".join(verdict.text.split())
-    assert shown_as_is(exercise.why) and len(exercise.reasons) >= 2
+    assert is_prose(exercise.why) and len(exercise.reasons) >= 2
 
 
 @each(QUESTIONS, "reasons")
 def test_a_wrong_value_gets_its_reason_and_not_the_answer(exercise, entry):
     verdict = judge_answer(exercise, entry)
     assert not verdict.passed and verdict.cause == exercise.reasons[entry]
-    assert shown_as_is(verdict.cause)
+    assert is_prose(verdict.cause)
     given_away = len(short(exercise.answer)) > 4 and short(exercise.answer) in verdict.cause
     assert not given_away, verdict
 
@@ -139,7 +140,7 @@ def test_a_value_without_a_reason_fails_and_doesnt_show_the_answer(exercise):
 @each(ALL.values())
 def test_a_hint_has_two_steps_and_the_first_is_without_code(exercise):
     first, second = exercise.hints
-    assert first != second and shown_as_is(first) and shown_as_is(second)
+    assert first != second and is_prose(first) and is_prose(second)
     assert not re.search(r"\w\(.*\)|\w\[.*\]| = | @ |=\w", first), first
 
 
@@ -147,7 +148,7 @@ def test_a_hint_has_two_steps_and_the_first_is_without_code(exercise):
 def test_the_solution_has_a_source_and_says_why(exercise):
     source, _, why = repr(solution(exercise.name)).rpartition("\n\n")
     start = f"def {exercise.name}(" if isinstance(exercise, Exercise) else "answer = "
-    assert shown_as_is(why) and source.startswith(start) and '"""' not in source
+    assert is_prose(why) and source.startswith(start) and '"""' not in source
     assert all(len(line) <= 100 for line in source.splitlines())
 
 
