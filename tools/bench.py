@@ -11,10 +11,9 @@ import torch
 import transformers
 from sentence_transformers import SentenceTransformer
 
-from tinybert import AutoTokenizer, BertModel, embed, prepack
-from tinybert.checkpoint import Checkpoint
-from tinybert.embedding import read_pooling
+from tinybert import AutoTokenizer, BertModel, Checkpoint, embed, read_pooling
 from tools.course import ROOT, settings
+from tools.prepack import prepack
 
 PAGE, PICTURE = ROOT / "nbs/benchmarks.md", ROOT / "nbs/benchmarks.png"
 CHECKPOINT = settings()["checkpoint"]
@@ -217,7 +216,7 @@ def report(results: dict, card: dict) -> str:
     lines = ["---", "title: Benchmarks", "description: How long tinybert takes, beside transformers and sentence-transformers.", "---", "",
         f"Written by `make bench` on {date.today()}. Do not edit: measure again, on your machine.", "", f"**Machine.** {machine()}.", "",
         "Each pair of contenders ran in turn, one call each, again and again; the times are medians, and a ratio is the median of the pairs' ratios, so it means more than the times beside it. "
-        "*Theirs* is transformers (with its default, sdpa attention), and sentence-transformers for a corpus, always in float32. *Ours* is this package as it is, *prepacked* after [`prepack(model)`](09_prepack.ipynb). "
+        "*Theirs* is transformers (with its default, sdpa attention), and sentence-transformers for a corpus, always in float32. *Ours* is this package as it is, *prepacked* after [prepacking its weights](course/06_faster.ipynb#prepacking-the-weights). "
         "All run [all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2) on the processor. The goals were set on a machine with AMX units.", "",
         "![Bars: for each row of the table below the time of ours and of ours prepacked, as a share of theirs; a red line marks the goal.](benchmarks.png)", "", table(results), "",
         f"For comparison, the libraries themselves in bfloat16 against float32: {rough}. `torch.compile` (default options) takes our model to {compiled}.", "",
