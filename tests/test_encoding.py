@@ -93,8 +93,8 @@ def test_pairs_agree(pair, special):
 def test_a_lone_surrogate_is_refused(pair):
     for tokenizer in pair:
         with pytest.raises((TypeError, ValueError, UnicodeError)): tokenizer("half \ud800 of a pair")
-    with pytest.raises((TypeError, ValueError), match="(?i)text number 1|surrogate"): pair[0](["fine", "half \ud800 of a pair"])
-    with pytest.raises(ValueError, match="Text number 1 has half of a surrogate pair"): pair[0](["fine", "half \ud800 of a pair"])
+    with pytest.raises((TypeError, ValueError), match="(?i)text at index 1|surrogate"): pair[0](["fine", "half \ud800 of a pair"])
+    with pytest.raises(ValueError, match="The text at index 1 has half of a surrogate pair"): pair[0](["fine", "half \ud800 of a pair"])
     with pytest.raises(ValueError, match="The text has half of a surrogate pair"): pair[0]("half \ud800 of a pair")
 
 
@@ -339,11 +339,11 @@ def test_an_encoding_moves_to_a_device(pair):
     ((None,), {}, TypeError, ["NoneType", "str"]),
     ((3,), {}, TypeError, ["int", "str"]),
     ((b"a",), {}, TypeError, ["bytes", "str"]),
-    ((["a", 3],), {}, TypeError, ["text number 1", "3", "str"]),
-    ((["a", None],), {}, TypeError, ["text number 1", "None", "str"]),
-    (([["a", "b", "c"]],), {}, TypeError, ["text number 0", "('a', 'b', 'c')", "pair"]),
-    (([[]],), {}, TypeError, ["text number 0", "pair"]),
-    (([["a"]],), {}, TypeError, ["text number 0", "pair"]),
+    ((["a", 3],), {}, TypeError, ["text at index 1", "3", "str"]),
+    ((["a", None],), {}, TypeError, ["text at index 1", "None", "str"]),
+    (([["a", "b", "c"]],), {}, TypeError, ["text at index 0", "('a', 'b', 'c')", "pair"]),
+    (([[]],), {}, TypeError, ["text at index 0", "pair"]),
+    (([["a"]],), {}, TypeError, ["text at index 0", "pair"]),
     (("a", ["b"]), {}, (TypeError, ValueError), ["text_pair", "both"]),
     ((["a"], "b"), {}, (TypeError, ValueError), ["text_pair", "both"]),
     ((["a", "b"], ["c"]), {}, ValueError, ["2", "1", "text_pair"]),
