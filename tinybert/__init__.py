@@ -1,4 +1,4 @@
-"""A BERT you can read: the models section of an NLP course from scratch, on torch, tokenizers and huggingface_hub."""
+"""A BERT you can read: the models section of an NLP course, from scratch on torch."""
 
 __version__ = "0.1.0"
 
@@ -9,29 +9,31 @@ _modules = {  # module → its public names
     "model": "BertModel",
     "encoding": "BatchEncoding",
     "families": """
-        RobertaConfig XLMRobertaConfig CamembertConfig ElectraConfig MPNetConfig DistilBertConfig AlbertConfig
-        RobertaModel XLMRobertaModel CamembertModel ElectraModel MPNetModel DistilBertModel AlbertModel""",
+        RobertaConfig XLMRobertaConfig CamembertConfig ElectraConfig MPNetConfig
+        DistilBertConfig AlbertConfig RobertaModel XLMRobertaModel CamembertModel
+        ElectraModel MPNetModel DistilBertModel AlbertModel""",
     "modernbert": "ModernBertConfig ModernBertModel",
     "heads": """
-        BertForMaskedLM BertForSequenceClassification BertForTokenClassification BertForQuestionAnswering
-        BertForPreTraining BertForNextSentencePrediction BertForMultipleChoice
-        RobertaForMaskedLM RobertaForSequenceClassification RobertaForTokenClassification RobertaForQuestionAnswering
-        XLMRobertaForMaskedLM XLMRobertaForSequenceClassification XLMRobertaForTokenClassification
-        XLMRobertaForQuestionAnswering
-        CamembertForMaskedLM CamembertForSequenceClassification CamembertForTokenClassification
-        CamembertForQuestionAnswering
-        ElectraForMaskedLM ElectraForSequenceClassification ElectraForTokenClassification ElectraForQuestionAnswering
-        MPNetForMaskedLM MPNetForSequenceClassification MPNetForTokenClassification MPNetForQuestionAnswering
-        DistilBertForMaskedLM DistilBertForSequenceClassification DistilBertForTokenClassification
-        DistilBertForQuestionAnswering
-        AlbertForMaskedLM AlbertForSequenceClassification AlbertForTokenClassification AlbertForQuestionAnswering
-        ModernBertForMaskedLM ModernBertForSequenceClassification ModernBertForTokenClassification
-        ModernBertForQuestionAnswering""",
+        BertForMaskedLM BertForSequenceClassification BertForTokenClassification
+        BertForQuestionAnswering BertForPreTraining BertForNextSentencePrediction
+        BertForMultipleChoice RobertaForMaskedLM RobertaForSequenceClassification
+        RobertaForTokenClassification RobertaForQuestionAnswering XLMRobertaForMaskedLM
+        XLMRobertaForSequenceClassification XLMRobertaForTokenClassification
+        XLMRobertaForQuestionAnswering CamembertForMaskedLM
+        CamembertForSequenceClassification CamembertForTokenClassification
+        CamembertForQuestionAnswering ElectraForMaskedLM ElectraForSequenceClassification
+        ElectraForTokenClassification ElectraForQuestionAnswering MPNetForMaskedLM
+        MPNetForSequenceClassification MPNetForTokenClassification MPNetForQuestionAnswering
+        DistilBertForMaskedLM DistilBertForSequenceClassification
+        DistilBertForTokenClassification DistilBertForQuestionAnswering AlbertForMaskedLM
+        AlbertForSequenceClassification AlbertForTokenClassification
+        AlbertForQuestionAnswering ModernBertForMaskedLM ModernBertForSequenceClassification
+        ModernBertForTokenClassification ModernBertForQuestionAnswering""",
     "auto": """
-        AutoConfig AutoModel AutoTokenizer BertTokenizer
-        AutoModelForMaskedLM AutoModelForSequenceClassification AutoModelForTokenClassification
-        AutoModelForQuestionAnswering AutoModelForNextSentencePrediction AutoModelForPreTraining
-        AutoModelForMultipleChoice""",
+        AutoConfig AutoModel AutoTokenizer BertTokenizer AutoModelForMaskedLM
+        AutoModelForSequenceClassification AutoModelForTokenClassification
+        AutoModelForQuestionAnswering AutoModelForNextSentencePrediction
+        AutoModelForPreTraining AutoModelForMultipleChoice""",
     "embedding": "embed read_pooling",
 }
 _home = {name: module for module, names in _modules.items() for name in names.split()}
@@ -39,7 +41,7 @@ __all__ = sorted(_home)
 
 
 def __getattr__(name: str):
-    "Import a public name's module when the name is first used (PEP 562): `import tinybert` itself loads nothing."
+    "Import a public name's module when it's first used (PEP 562): `import tinybert` loads nothing."
     if name not in _home: raise AttributeError(f"module 'tinybert' has no attribute {name!r}")
     from importlib import import_module
     globals()[name] = getattr(import_module(f"tinybert.{_home[name]}"), name)
