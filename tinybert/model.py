@@ -69,7 +69,7 @@ class BertOutput(nn.Module):
 
 # %% ../nbs/03_model.ipynb #762ae34d
 class BertAttention(nn.Module):
-    "The first half of a layer: tokens exchange information (`transformers.BertAttention`)."
+    "Run attention and `BertOutput`, the first half of a layer (`transformers.BertAttention`)."
     def __init__(self, config: BertConfig):
         super().__init__()
         self.self = BertSelfAttention(config)
@@ -102,7 +102,7 @@ class BertIntermediate(nn.Module):
 
 # %% ../nbs/03_model.ipynb #layer
 class BertLayer(nn.Module):
-    "One layer: attention, then the feed-forward part (`transformers.BertLayer`)."
+    "Run attention, then the feed-forward part (`transformers.BertLayer`)."
     def __init__(self, config: BertConfig):
         super().__init__()
         self.attention = BertAttention(config)
@@ -115,7 +115,7 @@ class BertLayer(nn.Module):
 
 # %% ../nbs/03_model.ipynb #8f859678
 class BertEncoder(nn.Module):
-    "All layers, one after the other (`transformers.BertEncoder`)."
+    "Run all layers, one after the other (`transformers.BertEncoder`)."
     def __init__(self, config: BertConfig):
         super().__init__()
         self.layer = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
@@ -156,7 +156,7 @@ class BertModel(PreTrainedModel):
 
     def forward(self,
         input_ids: Tensor | None = None,  # (B, T) int: token ids
-        attention_mask: Tensor | None = None,  # (B, T): 1 for real tokens, 0 for padding; None: 1
+        attention_mask: Tensor | None = None,  # (B, T): 1 for real, 0 for padding; None: all real
         token_type_ids: Tensor | None = None,  # (B, T) int: text 0 or 1 of a pair; None: all 0
         position_ids: Tensor | None = None,  # (B, T) int; None: counted from the first real token
         inputs_embeds: Tensor | None = None,  # (B, T, E) float: used instead of input_ids

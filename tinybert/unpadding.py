@@ -118,7 +118,7 @@ class Packing:
     def __init__(self,
         attention_mask: Tensor | None,  # (B, T): 1 for real tokens, 0 for padding; None: all real
         shape: tuple[int, int],  # B and T
-        device: torch.device | str = "cpu",
+        device: torch.device | str = "cpu",  # where the batch is
         unpad: bool = True,  # False: padding stays in the batch, and is masked
         output_attentions: bool = False,  # True: padding stays, and attention weights are kept
     ):
