@@ -5,6 +5,7 @@ from configparser import ConfigParser
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
+from fastcore.docments import MarkdownRenderer
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = {"forum": "Ask a question", "colab": "Open in Colab", "studio_lab": "Open in Studio Lab"}
@@ -53,8 +54,14 @@ def setup_cell() -> str:
             f'    %pip install -q "{settings()["install"]}"')
 
 
+class Reference(MarkdownRenderer):
+    "Render an entry of `show_doc`: the heading first, so that the site lists it, and no line number."
+    def _repr_markdown_(self) -> str:
+        return f"{'#' * self.title_level} {self.nm}\n\n{super()._repr_markdown_()}"
+
+
 class CourseLinks:
-    "Put the line of links under a page's title, and mend nbdev's links to a site and a repository without address."
+    "Put the line of links under a page's title, and make nbdev's links relative."
     def __init__(self, nb):
         self.nb, self.path = nb, Path(nb.path_).resolve().relative_to(ROOT)
 
@@ -68,7 +75,5 @@ class CourseLinks:
         if line: self.nb.cells.insert(1, mk_cell(line, "markdown"))  # cell 0 is the title, as front matter
 
     def mend(self, markdown: str) -> str:
-        "Make links from the site's root relative to the page; point 'source' to GitHub, or drop it."
-        if repo(): markdown = markdown.replace("[source](/blob/", f"[source](https://github.com/{repo()}/blob/")
-        else: markdown = re.sub(r"\[source\]\(/blob/[^)]*\)\{[^}]*\}\s*", "", markdown)
+        "Make links from the site's root relative to the page."
         return re.sub(r"\]\(/(?=[\w/.-]+\.html)", "](" + "../" * (len(self.path.parts) - 2), markdown)
