@@ -912,7 +912,7 @@ def with_einsum(head_outputs, weight, head):
 # %% ../../nbs/exercises/02_inside.ipynb #claim
 what_weights_show = question("what_weights_show", answer="b",
     reasons={
-        "a": "It can be so, but the sentences don't show it: in all of them the noun is also the "
+        "a": "That may be so, but the sentences don't show it: in all of them the noun is also the "
              "subject. A head that always looks at the subject would do the same, as in the "
              "lesson's example with the trophy.",
         "c": "This head is one of many, and the residual connection carries the vector itself past "
