@@ -78,7 +78,7 @@ class Question:
     def __post_init__(self): EXERCISES[self.name] = self
 
 # %% ../../nbs/exercises/00_check.ipynb #question
-question = Question
+question = Question  # in lowercase it reads like `exercise`
 
 # %% ../../nbs/exercises/00_check.ipynb #written
 def written(value: Any) -> str:
