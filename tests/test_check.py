@@ -174,6 +174,13 @@ def test_a_wrong_type_is_no_mistake_that_gives_the_same_number():
     assert "\n  yours     1.0\n  expected  1\n" in repr(result) and result.cause == text
 
 
+def test_agreement_goes_both_ways():
+    half = an_exercise("half", lambda n: n / 2, lambda: [(1,), (3,)],
+                       {"Doubled.": lambda n: n * 2.})
+    assert judge(half, lambda n: n + n + 0.).cause == "Doubled."
+    assert judge(half, lambda n: n + n).cause == "the result is 2.0; expected 0.5."
+
+
 def test_a_mistake_may_give_nan_but_nan_alone_is_no_mistake():
     root = an_exercise("root", lambda n: n**2 / (n + 1),
                        lambda: [(torch.tensor([0., 1.]),), (torch.tensor([2.]),)],
