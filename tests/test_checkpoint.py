@@ -1,21 +1,23 @@
 "Checkpoints: both formats in both directions with transformers, damage that is named, saves that are whole or did not happen."
 
 import hashlib
+import inspect
 import json
 import os
 import pickle
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 import transformers
-from conftest import SIZES, reference, run_python, same_state, small
+from conftest import FAMILY_SIZES, SIZES, reference, run_python, same_state, small, their_config
 
 import tinybert
-from tinybert import AutoModel, BertConfig, BertModel
+from tinybert import AutoConfig, AutoModel, BertConfig, BertModel, Checkpoint
 
 FORMATS = pytest.mark.parametrize("safe", [False, True], ids=["bin", "safetensors"])
 WEIGHTS = {False: "pytorch_model.bin", True: "model.safetensors"}
@@ -524,3 +526,38 @@ def test_another_kind_of_file_is_not_given_a_size(tmp_path):
     small().save_pretrained(tmp_path, safe_serialization=True)
     (tmp_path / "model.safetensors").write_bytes(b"<!DOCTYPE html>" * 10)
     with pytest.raises(OSError, match="150 bytes, which do not begin as a safetensors file does"): BertModel.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("header", ["[]", "nonsense", '{"a": 1}', '{"a": {}}', '{"a": {"data_offsets": []}}'])
+def test_a_header_that_makes_no_sense_is_said(tmp_path, header):
+    folder = write_bert(tmp_path)
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header.encode())
+    with pytest.raises(OSError, match="model.safetensors cannot be read .*bytes, and its header makes no sense"):
+        BertModel.from_pretrained(folder)
+
+
+# Options of from_pretrained
+
+LOADERS = pytest.mark.parametrize("name", ["BertConfig", "AutoConfig", "BertModel", "AutoModel", "AutoTokenizer"])
+
+
+@LOADERS
+def test_a_misspelt_option_names_the_right_one(name, tmp_path):
+    with pytest.raises(TypeError, match="no option 'revison'. Did you mean 'revision'"):
+        getattr(tinybert, name).from_pretrained(tmp_path, revison="main")
+
+
+@LOADERS
+def test_every_from_pretrained_shows_the_options_of_a_checkpoint(name):
+    shown = inspect.signature(getattr(tinybert, name).from_pretrained).parameters
+    options = inspect.signature(Checkpoint).parameters
+    assert {option: shown[option] for option in options} == dict(options) and len(options) == 7
+
+
+@pytest.mark.parametrize("model_type", FAMILY_SIZES)
+def test_no_setting_is_taken_for_a_misspelt_option(model_type, tmp_path):
+    their_config(model_type).save_pretrained(tmp_path)
+    config = AutoConfig.from_pretrained(tmp_path)
+    settings = {setting.name: getattr(config, setting.name) for setting in fields(config)}
+    assert AutoConfig.from_pretrained(tmp_path, **settings) == config
+    with pytest.raises(OSError, match="has no weights"): AutoModel.from_pretrained(tmp_path, **settings)

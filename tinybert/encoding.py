@@ -19,7 +19,7 @@ import torch
 from tokenizers import (AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers,
                         processors)
 from torch import Tensor
-from .checkpoint import CURE, Checkpoint, opens_checkpoint, write_files
+from .checkpoint import REPAIR_HINT, Checkpoint, opens_checkpoint, write_files
 
 # %% ../nbs/05_encoding.ipynb #b101ed71
 SPECIAL_TOKENS = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]",
@@ -348,7 +348,7 @@ def build_tokenizer(
     try: backend = family.build(settings, *paths.values())
     except Exception as error:  # a UnicodeError, or the library's plain Exception
         suspects = " or ".join(map(str, paths.values()))
-        raise OSError(f"{suspects} is damaged: {error}. {CURE}") from error
+        raise OSError(f"{suspects} is damaged: {error}. {REPAIR_HINT}") from error
     add_special_tokens(backend, settings, family)
     return backend
 
@@ -393,7 +393,7 @@ def read_tokenizer(
     if path is None: return build_tokenizer(source, settings, named[0]), settings, names
     try: return Tokenizer.from_file(str(path)), settings, names
     except Exception as error:
-        raise OSError(f"{path} is damaged, or no tokenizer: {error}. {CURE}") from error
+        raise OSError(f"{path} is damaged, or no tokenizer: {error}. {REPAIR_HINT}") from error
 
 # %% ../nbs/05_encoding.ipynb #pretrained-tokenizer
 class PreTrainedTokenizer(TextTokenizer):

@@ -13,7 +13,7 @@ import copy, re
 from os import PathLike
 import torch
 from torch import Tensor, nn
-from .checkpoint import Checkpoint, logger, opens_checkpoint, read_state, some, write_checkpoint
+from .checkpoint import Checkpoint, logger, opens_checkpoint, list_some, read_state, write_checkpoint
 from .config import PreTrainedConfig
 from .unpadding import Packing, count_positions, first_vectors, is_tracing
 
@@ -238,8 +238,8 @@ def check_weights(model: nn.Module, state: dict[str, Tensor], name: str) -> None
                            f"Train it before use.")
     if missing:
         raise ValueError(f"{name!r} lacks {len(missing)} of the {len(wanted)} weights of {kind}: "
-                         f"{some(map(in_file, missing))}. It has others that {kind} doesn't have: "
-                         f"{some(map(in_file, unexpected)) or 'none'}. "
+                         f"{list_some(map(in_file, missing))}. It has others that {kind} doesn't have: "
+                         f"{list_some(map(in_file, unexpected)) or 'none'}. "
                          f"It may be a checkpoint of another model, or an incomplete one.")
     for key in wanted.keys() & state.keys():
         if state[key].shape != wanted[key].shape:
@@ -248,7 +248,7 @@ def check_weights(model: nn.Module, state: dict[str, Tensor], name: str) -> None
                              f"in its place, such as num_labels, doesn't match these weights.")
     if unexpected:
         logger.warning(f"{name}: left out {len(unexpected)} weights that {kind} doesn't have: "
-                       f"{some(map(in_file, unexpected))}.")
+                       f"{list_some(map(in_file, unexpected))}.")
 
 # %% ../nbs/04_pretrained.ipynb #d3fc973d
 def load_model(
