@@ -132,7 +132,7 @@ class LabelSettings(Settings):
         if self.id2label is None and self.num_labels != 2:
             self.id2label = {n: f"LABEL_{n}" for n in range(self.num_labels)}
         if self.id2label is not None:
-            self.id2label = {int(n): label for n, label in self.id2label.items()}  # JSON: str
+            self.id2label = {int(n): name for n, name in self.id2label.items()}  # JSON keys are str
             self.label2id = self.label2id or {label: n for n, label in self.id2label.items()}
             self.num_labels = len(self.id2label)
 
@@ -181,7 +181,7 @@ class PreTrainedConfig(LabelSettings):
 # %% ../nbs/00_config.ipynb #cdfe9cce
 @config_dataclass
 class BertConfig(PreTrainedConfig):
-    "Describe a BERT (Devlin et al. 2018; `transformers.BertConfig`)."
+    "Describe a BERT (`transformers.BertConfig`); raise ValueError when a setting can't work."
     vocab_size: int = count(30522)  # number of tokens: rows of the word embedding matrix
     hidden_size: int = count(768)  # width C of the vector that represents one token
     num_hidden_layers: int = count(12)  # number of layers, one after the other
