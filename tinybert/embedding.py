@@ -213,23 +213,25 @@ def embed(
 ) -> Tensor:
     "Return a vector for each text, (N, C) float32 on the CPU; raise TypeError or ValueError."
     max_length = check_embed(model, tokenizer, texts, pooling, max_length, batch_tokens)
-    total = len(texts) if hasattr(texts, "__len__") else None
-    def empty(count: int) -> Tensor:
-        return torch.empty(count, model.config.hidden_size, dtype=torch.float32, device="cpu")
-
-    windows, done, cut, texts = [empty(0)], 0, 0, iter(texts)
+    total, C = len(texts) if hasattr(texts, "__len__") else None, model.config.hidden_size
+    texts, done, cut = iter(texts), 0, 0
+    buffer = bytearray()  # grows in place; to join tensors takes their memory twice
     with tqdm(total=total, desc="embed", unit=" texts", delay=5, disable=not progress) as bar:
         while window := list(islice(texts, WINDOW)):
-            lists, vectors = encode_texts(tokenizer, window, done, max_length), empty(len(window))
+            lists = encode_texts(tokenizer, window, done, max_length)
             lengths = [len(ids) for ids in lists["input_ids"]]
+            vectors = torch.empty(len(window), C, dtype=torch.float32, device="cpu")
             for batch in token_batches(lengths, batch_tokens):
                 chosen = {name: [rows[index] for index in batch] for name, rows in lists.items()}
                 try: vectors[batch] = embed_batch(model, tokenizer, chosen, pooling)
                 except (RuntimeError, ValueError) as error:
                     raise_at(error, done + batch[0], window[batch[0]], len(batch))
                 bar.update(len(batch))
-            windows.append(F.normalize(vectors, dim=1) if normalize else vectors)
+            if normalize: vectors = F.normalize(vectors, dim=1)
+            buffer += bytes(vectors.nbytes)  # room for the window's vectors, at the end
+            torch.frombuffer(buffer, dtype=torch.float32)[-vectors.numel():] = vectors.flatten()
             done, cut = done + len(window), cut + lengths.count(max_length)
     if cut: logger.warning(f"embed: {cut:,} of {done:,} texts fill all {max_length} tokens; "
                            f"what is longer was cut.")
-    return torch.cat(windows)
+    if not buffer: return torch.empty(0, C, dtype=torch.float32, device="cpu")
+    return torch.frombuffer(buffer, dtype=torch.float32).view(-1, C)
