@@ -440,12 +440,12 @@ def strips_letters(state):
 
 @modern_names.mistake
 def replaces_everywhere(state):
-    """This replaces all the words wherever they occur. Each of them counts in one position only.
+    """This replaces all three words wherever they occur. Each of them counts in one position only.
 
-    `bert.` counts at the beginning, `gamma` and `beta` as the whole last part, and
-    `embeddings.position_ids` as the whole name."""
+    `bert.` counts at the beginning, `gamma` and `beta` as the whole last part."""
     new = lambda name: name.replace("bert.", "").replace("gamma", "weight").replace("beta", "bias")
-    return {new(name): state[name] for name in state if "position_ids" not in name}
+    renamed = {new(name): tensor for name, tensor in state.items()}
+    return {name: renamed[name] for name in renamed if name != "embeddings.position_ids"}
 
 # %% ../../nbs/exercises/03_checkpoints.ipynb #names-others
 @modern_names.wrong
@@ -637,6 +637,16 @@ def asks_the_other_question(path, allowed):
 
     Go through the names in the file, and look each of them up in `allowed`."""
     return names_of(program_of(path)) >= set(allowed)
+
+# %% ../../nbs/exercises/03_checkpoints.ipynb #safe-all-arguments
+@is_safe.mistake
+def compares_all_arguments(path, allowed):
+    """This compares the argument of every instruction with `allowed`. Most arguments aren't names
+    that the pickle brings in: they're texts, numbers or nothing.
+
+    Look at the arguments of `GLOBAL` and `INST` alone."""
+    program = pickletools.genops(program_of(path))
+    return all(argument in allowed for _, argument, _ in program)
 
 # %% ../../nbs/exercises/03_checkpoints.ipynb #safe-others
 def overlooks(hidden: str):

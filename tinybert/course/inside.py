@@ -458,8 +458,8 @@ def masks_after_softmax(query, key, mask):
 # %% ../../nbs/exercises/02_inside.ipynb #masked-product
 @masked_weights.mistake
 def multiplies_scores(query, key, mask):
-    """It multiplies the scores by the mask. A score of 0 is a score like any other, and softmax
-    gives it a weight above 0.
+    """It gives padding the score 0. That's a score like any other, and softmax gives it a weight
+    above 0.
 
     It takes minus infinity to get a weight of 0."""
     return (scores_of(query, key) * mask[:, None, None, :]).softmax(dim=-1)
@@ -735,6 +735,14 @@ def divides_by_the_layers(attentions):
     means = diagonals(attentions).mean(dim=(1, 3))
     return divmod(means.argmax().item(), means.shape[0])
 
+# %% ../../nbs/exercises/02_inside.ipynb #previous-default-dims
+@previous_token_head.mistake
+def first_two_dimensions(attentions):
+    """It takes a diagonal of the first two dimensions, torch's default, which are layers and texts.
+
+    Queries and keys are the last two dimensions: dim1=-2, dim2=-1."""
+    return largest(torch.stack(attentions).diagonal(offset=-1).mean(dim=(1, 3)))
+
 # %% ../../nbs/exercises/02_inside.ipynb #previous-constant
 @previous_token_head.wrong
 def the_real_answer(attentions):
@@ -795,9 +803,9 @@ def takes_rows(head_outputs, weight, head):
 # %% ../../nbs/exercises/02_inside.ipynb #head-not-transposed
 @change_by_head.mistake
 def weight_not_transposed(head_outputs, weight, head):
-    """It multiplies by the slice of the weight without transposing it. A weight is (out, in).
+    """It multiplies (B, T, D) by a matrix that has C rows, not D. A weight is (out, in).
 
-    The transposed slice is (D, C), which takes (B, T, D) to (B, T, C)."""
+    Cut out the head's D columns first, then transpose the slice: (D, C)."""
     D = head_outputs.shape[-1]
     return head_outputs[:, head] @ weight[:, head * D:(head + 1) * D]
 

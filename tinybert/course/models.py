@@ -337,6 +337,32 @@ def sorts_paths(cache, name):
     Turn the paths into strings first, then sort."""
     return sorted(names_below(current_snapshot(cache, name)), key=lambda file: file.split("/"))
 
+# %% ../../nbs/exercises/01_models.ipynb #files-whole-paths
+@snapshot_files.mistake
+def whole_paths(cache, name):
+    """It returns whole paths. The task asks for the part below the snapshot.
+
+    path.relative_to(snapshot).as_posix() is that part."""
+    snapshot = current_snapshot(cache, name)
+    return sorted((snapshot / file).as_posix() for file in names_below(snapshot))
+
+# %% ../../nbs/exercises/01_models.ipynb #files-commits
+@snapshot_files.mistake
+def lists_commits(cache, name):
+    """It lists the commits in `snapshots`. The files are in the folders of these commits.
+
+    `refs/main` holds the name of the current commit: list the files below its folder."""
+    return sorted(path.name for path in (store_of(cache, name) / "snapshots").iterdir())
+
+# %% ../../nbs/exercises/01_models.ipynb #files-slash
+@snapshot_files.mistake
+def keeps_the_slash(cache, name):
+    """It keeps the slash in the name, but the folder of a checkpoint has `--` instead.
+
+    The folder of `owner/name` is models--owner--name; name.replace("/", "--") helps."""
+    store = cache / f"models--{name}"
+    return names_below(store / "snapshots" / (store / "refs/main").read_text())
+
 # %% ../../nbs/exercises/01_models.ipynb #files-any
 @snapshot_files.wrong
 def any_snapshot(cache, name):
@@ -416,6 +442,14 @@ def part_anywhere(state, part):
 
     A name must begin with the part."""
     return sum(tensor.numel() for name, tensor in state.items() if f".{part}." in f".{name}.")
+
+# %% ../../nbs/exercises/01_models.ipynb #count-one-word
+@count_in.mistake
+def looks_for_one_word(state, part):
+    """It looks for the part among the words of a name, but a part can consist of several words.
+
+    Compare the beginning of the whole name with the part."""
+    return sum(tensor.numel() for name, tensor in state.items() if part in name.split("."))
 
 # %% ../../nbs/exercises/01_models.ipynb #count-itself
 @count_in.mistake
