@@ -604,6 +604,15 @@ def test_the_lessons_modules_are_imported_when_they_are_needed():
         assert f"'tinybert.course.{lesson}'" in printed
 
 
+def test_an_exercise_of_ones_own_is_not_replaced_by_a_lessons():
+    printed = run_python("""if True:
+        from tinybert.course.check import EXERCISES, LESSONS, find, question
+        mine = question("nearest", 1, {}, ("", ""), "")
+        try: find("nothing")
+        except ValueError: print(len(EXERCISES) > len(LESSONS), find("nearest") is mine)""")
+    assert printed.split() == ["True", "True"]
+
+
 def test_names_of_the_course():
     assert set(course.__all__) <= set(dir(course)) and course.check is check
     with pytest.raises(AttributeError, match="no attribute 'chek'"): course.chek

@@ -588,7 +588,7 @@ def lines(
 def padding(
     lengths: Sequence[int],  # tokens of each text
     batches: Iterable[Sequence[int]],  # which texts are in each batch, as indexes of `lengths`
-    title: str = "",  # above; the share of padding follows it
+    title: str = "",  # above; the fraction of padding follows it
     ax: Axes | None = None,  # where to draw; a new figure if None
 ):
     "Draw texts as bars, one batch after another, with the padding hatched."
