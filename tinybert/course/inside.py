@@ -447,6 +447,15 @@ def masks_rows_too(query, key, mask):
     Mask the columns alone."""
     return masked_softmax(scores_of(query, key), mask) * mask[:, None, :, None]
 
+# %% ../../nbs/exercises/02_inside.ipynb #masked-rows-and-columns
+@masked_weights.mistake
+def masks_rows_and_columns(query, key, mask):
+    """It masks the rows of padding, too. The softmax of a row that is all minus infinity is nan.
+
+    Mask the columns alone: a mask of shape (B, 1, 1, T) does that."""
+    both = mask[:, None, :, None] * mask[:, None, None, :]  # (B, 1, T, T)
+    return scores_of(query, key).masked_fill(both == 0, -math.inf).softmax(dim=-1)
+
 # %% ../../nbs/exercises/02_inside.ipynb #masked-after
 @masked_weights.mistake
 def masks_after_softmax(query, key, mask):
@@ -454,6 +463,16 @@ def masks_after_softmax(query, key, mask):
 
     Mask the scores, before the softmax."""
     return scores_of(query, key).softmax(dim=-1) * mask[:, None, None, :]
+
+# %% ../../nbs/exercises/02_inside.ipynb #masked-renormalized
+@masked_weights.mistake
+def divides_what_is_left(query, key, mask):
+    """It sets weights to 0 after the softmax and divides by the sum of the rest. If nearly all of
+    the weight went to padding, that's 0 / 0.
+
+    Mask the scores, before the softmax."""
+    weights = scores_of(query, key).softmax(dim=-1) * mask[:, None, None, :]
+    return weights / weights.sum(dim=-1, keepdim=True)
 
 # %% ../../nbs/exercises/02_inside.ipynb #masked-product
 @masked_weights.mistake
