@@ -318,6 +318,13 @@ def test_an_encoding_is_a_dict_with_attributes(pair):
     assert copy.deepcopy(encoding).attention_mask.tolist() == pickle.loads(pickle.dumps(encoding)).attention_mask.tolist() == [[1, 1, 1, 1]]
 
 
+def test_an_encoding_stores_a_value_once(pair):
+    encoding = pair[0]("Hello!")
+    encoding.input_ids = [101, 102]
+    encoding["attention_mask"] = [1, 1]
+    assert encoding["input_ids"] == [101, 102] and encoding.attention_mask == [1, 1] and not vars(encoding)
+
+
 def test_an_encoding_moves_to_a_device(pair):
     moved = pair[0](["Hello!"], return_tensors="pt").to("meta")
     assert isinstance(moved, BatchEncoding) and all(tensor.device.type == "meta" for tensor in moved.values())

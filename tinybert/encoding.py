@@ -40,13 +40,15 @@ def check_special_tokens(backend: Tokenizer, settings: dict, files: str) -> None
 
 # %% ../nbs/05_encoding.ipynb #b6d8c644
 class Vocabulary:
-    "Look up tokens, special ones too."
+    "Cut texts into tokens, and look up their ids; the first step to `PreTrainedTokenizer`."
     def __init__(self,
         backend: Tokenizer,  # the five steps
         settings: dict,  # the content of `tokenizer_config.json`
     ):
         check_special_tokens(backend, settings, "it")
+        backend.no_truncation(); backend.no_padding()  # some files have them switched on
         self.backend, self.settings = backend, settings
+
         def special(name: str) -> tuple[str | None, int | None]:
             token = settings.get(name)
             return token, None if token is None else backend.token_to_id(token)
@@ -64,6 +66,13 @@ class Vocabulary:
     def __len__(self) -> int: return self.backend.get_vocab_size()
     def get_vocab(self) -> dict[str, int]: return self.backend.get_vocab()
 
+    def tokenize(self, text: str) -> list[str]:
+        "Return the tokens of a text, without special tokens; raise TypeError for what isn't text."
+        kind = type(text).__name__
+        if not isinstance(text, str): raise TypeError(f"text is a {kind}; expected one str.")
+        self.backend.no_truncation()
+        return self.backend.encode(text, add_special_tokens=False).tokens
+
     def convert_tokens_to_ids(self, tokens: str | list[str]) -> int | list[int]:
         "Return a token's id, or those of a list; the id of `unk_token` for what isn't a token."
         if not isinstance(tokens, str): return list(map(self.convert_tokens_to_ids, tokens))
@@ -75,7 +84,7 @@ UNWANTED_SPACES = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", 
 
 
 class TokenDecoder(Vocabulary):
-    "Turn ids back into tokens and text."
+    "Turn ids back into tokens and text; the second step to `PreTrainedTokenizer`."
     def convert_ids_to_tokens(self, ids: int | list[int] | Tensor) -> str | list[str]:
         "Return an id's token, or those of a list or tensor; raise ValueError if it doesn't exist."
         if isinstance(ids, Tensor): ids = ids.tolist()
@@ -126,6 +135,7 @@ def pad(
         raise ValueError("padding='max_length' needs max_length=…: "
                          "this tokenizer doesn't know its model's limit.")
     if width < 0: raise ValueError(f"max_length is {max_length}; it must be a count of tokens.")
+
     def padded(row: list[int], value: int) -> list[int]:
         rest = [value] * (width - len(row))
         return row + rest if side == "right" else rest + row
@@ -216,13 +226,13 @@ def encode_batch(
     specials = backend.num_special_tokens_to_add(pairs) if add_special_tokens else 0
     set_truncation(backend, truncation, max_length, specials, side)
     try: encodings = backend.encode_batch(batch, add_special_tokens=add_special_tokens)
-    except Exception as error:  # the library raises nothing more special
+    except Exception as error:  # the library raises plain Exception
         for index, item in enumerate(batch):
             if not re.search("[\ud800-\udfff]", "".join(item)): continue
             name = "The text" if len(batch) == 1 else f"The text at index {index}"
             raise ValueError(f"{name} has half of a surrogate pair, as it comes out of damaged "
                              f"files. Read its source again, with the right encoding.") from error
-        raise ValueError(f"truncation={truncation!r} can't cut these texts: {error}") from error
+        raise ValueError(f"These texts can't be encoded with {truncation=}: {error}") from error
     return {"input_ids": [encoding.ids for encoding in encodings],
             "token_type_ids": [encoding.type_ids for encoding in encodings],
             "attention_mask": [encoding.attention_mask for encoding in encodings]}
@@ -237,18 +247,21 @@ class BatchEncoding(dict):
     def __setattr__(self, name: str, value) -> None: self[name] = value
 
     def to(self, device: str | torch.device) -> "BatchEncoding":
-        "Return the same with all tensors on a device; raise ValueError if these are lists."
+        "Return the same with all tensors on a device; raise ValueError if they're lists."
         if not all(isinstance(value, Tensor) for value in self.values()):
             raise ValueError("Only tensors can be moved. Encode with return_tensors='pt'.")
         return BatchEncoding({name: tensor.to(device) for name, tensor in self.items()})
 
 # %% ../nbs/05_encoding.ipynb #359ecfd4
 class TextTokenizer(TokenDecoder):
-    "Turn texts into a model's inputs."
-    def __init__(self, backend: Tokenizer, settings: dict, model_input_names: list[str]):
+    "Turn texts into a model's inputs; the third step to `PreTrainedTokenizer`."
+    def __init__(self,
+        backend: Tokenizer,  # the five steps
+        settings: dict,  # the content of `tokenizer_config.json`
+        model_input_names: list[str],  # what a call returns
+    ):
         super().__init__(backend, settings)
-        backend.no_truncation(); backend.no_padding()  # some files have them switched on
-        self.model_input_names = model_input_names  # what a call returns
+        self.model_input_names = model_input_names
         limit = settings.get("model_max_length") or 0
         self.model_max_length = limit if 0 < limit < 10**9 else None  # 10**30 means "no limit"
         self.padding_side = settings.get("padding_side", "right")
@@ -266,7 +279,8 @@ class TextTokenizer(TokenDecoder):
     ) -> "BatchEncoding":
         "Return a model's inputs; raise TypeError or ValueError for texts or options that can't be."
         batch, single = as_batch(text, text_pair)
-        if truncation is None and max_length is not None and not padding: truncation = True
+        if truncation is None and max_length is not None and not padding:
+            truncation = True  # as in transformers
         if max_length is None: max_length = self.model_max_length
         lists = encode_batch(self.backend, batch, add_special_tokens, truncation, max_length,
                              self.truncation_side)
@@ -275,13 +289,6 @@ class TextTokenizer(TokenDecoder):
         if return_tensors: return BatchEncoding(to_tensors(lists, return_tensors))
         return BatchEncoding({name: rows[0] if single else rows for name, rows in lists.items()})
 
-    def tokenize(self, text: str) -> list[str]:
-        "Return the tokens of a text, without special tokens; raise TypeError for what isn't text."
-        kind = type(text).__name__
-        if not isinstance(text, str): raise TypeError(f"text is a {kind}; expected one str.")
-        self.backend.no_truncation()
-        return self.backend.encode(text, add_special_tokens=False).tokens
-
 # %% ../nbs/05_encoding.ipynb #tokenizer-facts
 @dataclass(frozen=True)
 class TokenizerFacts:
@@ -289,7 +296,7 @@ class TokenizerFacts:
     tokenizer_class: str  # its name in transformers
     files: tuple[str, ...]  # its files where there's no tokenizer.json
     tokens: dict[str, str]  # its special tokens, unless its files name them
-    build: Callable | None = None  # makes a backend of settings and those files; None: nothing can
+    build: Callable | None = None  # makes a backend of settings and those files; None: not here
     token_types: bool = False  # whether it returns token_type_ids
     like_roberta: bool = False  # pairs with two separators; the mask takes the space before it
 
@@ -371,9 +378,9 @@ def named_families(
 ) -> list[TokenizerFacts | None]:
     "Return the families that a checkpoint names, its tokenizer's first; None for unknown ones."
     config = source.read_json("config.json") if source.find("config.json") else {}
-    names = [settings.get("tokenizer_class"), config.get("tokenizer_class")]
-    names = [name for name in (*names, config.get("model_type")) if name]
-    keys = [re.sub("Tokenizer(Fast)?$|-", "", name).lower() for name in names]
+    names = (settings.get("tokenizer_class"),
+             config.get("tokenizer_class"), config.get("model_type"))
+    keys = [re.sub("Tokenizer(Fast)?$|-", "", name).lower() for name in names if name]
     known = {model_type.replace("-", ""): facts for model_type, facts in families.items()}
     return [known.get(key) for key in keys] or [BERT_TOKENIZER]
 
@@ -406,7 +413,9 @@ class PreTrainedTokenizer(TextTokenizer):
         "Load the tokenizer of a checkpoint; raise OSError if it has none or its files are damaged."
         return cls(*read_tokenizer(source, cls.families))
 
-    def save_pretrained(self, folder: str | PathLike) -> None:
+    def save_pretrained(self,
+        folder: str | PathLike,  # made if it isn't there
+    ) -> None:
         "Write `tokenizer.json` and `tokenizer_config.json`; raise OSError if that fails."
         self.backend.no_truncation()
         settings = self.settings | {"padding_side": self.padding_side,
