@@ -108,9 +108,9 @@ def read_pooling(
 # %% ../nbs/10_embedding.ipynb #07ad5e7b
 def token_batches(
     lengths: list[int],  # tokens of each text
-    batch_tokens: int,  # a batch's limit, and half of its limit with padding
+    batch_tokens: int,  # how many a batch may have; with its padding, twice as many
 ) -> Iterator[list[int]]:
-    "Yield the indices of each batch's texts, longest texts first; one beyond the limits is alone."
+    "Yield the indices of each batch's texts, longest texts first; a text beyond the limit is alone."
     batch, tokens = [], 0
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
         positions = (len(batch) + 1) * lengths[batch[0]] if batch else 0
@@ -211,11 +211,11 @@ def embed(
     batch_tokens: int = 4096,  # how many tokens the model gets at once
     progress: bool = True,  # whether long work shows a progress bar
 ) -> Tensor:
-    "Return a vector for each text, (N, C) float32 on the CPU; raise TypeError or ValueError."
+    "Return a vector for each text, (N, C) float32 on the CPU; raise an error that names the text."
     max_length = check_embed(model, tokenizer, texts, pooling, max_length, batch_tokens)
-    total, C = len(texts) if hasattr(texts, "__len__") else None, model.config.hidden_size
-    texts, done, cut = iter(texts), 0, 0
-    buffer = bytearray()  # grows in place; to join tensors takes their memory twice
+    total = len(texts) if hasattr(texts, "__len__") else None
+    texts, done, cut, C = iter(texts), 0, 0, model.config.hidden_size
+    buffer = bytearray()  # grows without a copy; joining tensors takes their memory twice
     with tqdm(total=total, desc="embed", unit=" texts", delay=5, disable=not progress) as bar:
         while window := list(islice(texts, WINDOW)):
             lists = encode_texts(tokenizer, window, done, max_length)
