@@ -110,7 +110,7 @@ def token_batches(
     lengths: list[int],  # tokens of each text
     batch_tokens: int,  # how many a batch may have; with its padding, twice as many
 ) -> Iterator[list[int]]:
-    "Yield the indices of each batch's texts, longest texts first; a text beyond the limit is alone."
+    "Yield the indices of each batch's texts, longest first; a text beyond the limit goes alone."
     batch, tokens = [], 0
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
         positions = (len(batch) + 1) * lengths[batch[0]] if batch else 0
