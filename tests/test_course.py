@@ -199,8 +199,7 @@ def test_the_code_that_a_learner_sees_is_88_columns_wide(lesson):
         if cell["source"] != course.setup_cell(): assert not too_wide(cell["source"], 88)
 
 
-# Files that still have longer lines; take out a file that has none any more.
-def files_with_code() -> list:
+def files_with_code() -> list[str]:
     "Return the notebooks and the package's Python files that aren't made from notebooks."
     files = [path for path in (ROOT / "tinybert").rglob("*.py")
              if not re.match(r"[^\n]*\n*# A(?i:utogenerated)", path.read_text(encoding="utf-8"))]
