@@ -17,70 +17,78 @@ from .pretrained import PreTrainedModel, choose_config, load_model
 
 # %% ../nbs/09_choosing.ipynb #e3547769
 class AutoConfig:
-    "Choose the config class that a checkpoint's `model_type` names (`transformers.AutoConfig`)."
+    "Choose the config class for a checkpoint's `model_type` (`transformers.AutoConfig`)."
     def __init__(self, *args, **settings):
-        raise TypeError("AutoConfig only chooses a class. Use AutoConfig.from_pretrained(…), or a class such as BertConfig(…).")
+        raise TypeError("AutoConfig only chooses a class. Use AutoConfig.from_pretrained(…), "
+                        "or a class such as BertConfig(…).")
 
     @classmethod
     @opens_checkpoint
     def from_pretrained(cls, source: Checkpoint, **overrides) -> PreTrainedConfig:
-        "Read the config of a checkpoint; `overrides` replace single settings."
+        "Read a checkpoint's config; `overrides` replace some of its settings."
         return cls.from_dict(source.read_config(), **overrides)
 
     @classmethod
     def from_dict(cls, settings: dict, **overrides) -> PreTrainedConfig:
-        "Make a config of the class that `settings['model_type']` names; raise ValueError if there is none."
-        model_type = settings.get("model_type")
-        if model_type in FAMILIES: return FAMILIES[model_type].config_class.from_dict(settings, **overrides)
-        raise ValueError(f"The config has the model_type {model_type!r}; this package knows {', '.join(FAMILIES)}.")
+        "Return the config for the content of a `config.json`; raise ValueError for other models'."
+        if (model_type := settings.get("model_type")) in FAMILIES:
+            return FAMILIES[model_type].config_class.from_dict(settings, **overrides)
+        raise ValueError(f"The config has the model_type {model_type!r}; "
+                         f"this package knows {', '.join(FAMILIES)}.")
 
 # %% ../nbs/09_choosing.ipynb #b7b21804
 class AutoModel:
-    "Choose the model class that a checkpoint's config asks for (`transformers.AutoModel`)."
+    "Choose the model class for a checkpoint's config (`transformers.AutoModel`)."
     classes = ENCODERS  # model_type → class
 
-    def __init_subclass__(cls, task: str):
-        cls.classes = {model_type: model for (model_type, name), model in HEADS.items() if name == task}
+    def __init_subclass__(cls):
+        task = cls.__name__.removeprefix("AutoModelFor")
+        cls.classes = {family: model for (family, name), model in HEADS.items() if name == task}
 
     def __init__(self, *args, **settings):
         name = type(self).__name__
-        raise TypeError(f"{name} only chooses a class. Use {name}.from_pretrained(…) or {name}.from_config(config).")
+        raise TypeError(f"{name} only chooses a class. "
+                        f"Use {name}.from_pretrained(…) or {name}.from_config(config).")
 
     @classmethod
     def class_for(cls, config: PreTrainedConfig) -> type:
         "Return the class for a config; raise ValueError if there is none."
-        if not isinstance(config, PreTrainedConfig): raise TypeError(f"give a config, not a {type(config).__name__}.")
+        if not isinstance(config, PreTrainedConfig):
+            raise TypeError(f"give a config, not a {type(config).__name__}.")
         if config.model_type in cls.classes: return cls.classes[config.model_type]
         raise ValueError(f"{cls.__name__} has no class for the model_type {config.model_type!r}; "
                          f"it knows {', '.join(cls.classes)}.")
 
     @classmethod
     def from_config(cls, config: PreTrainedConfig) -> PreTrainedModel:
-        "Build a model with random weights."
+        "Make a model of the class for a config, with random weights, in training mode."
         return cls.class_for(config)(config)
 
     @classmethod
     @opens_checkpoint
-    def from_pretrained(cls, source: Checkpoint, *, config: PreTrainedConfig | None = None,
-                        dtype: torch.dtype | str = torch.float32, **overrides) -> PreTrainedModel:
-        "Load a model for inference; `overrides` replace settings of its config."
+    def from_pretrained(cls, source: Checkpoint, *,
+        config: PreTrainedConfig | None = None,  # used instead of the checkpoint's own
+        dtype: torch.dtype | str = torch.float32,  # type of the weights; "auto": that of the file
+        **overrides,
+    ) -> PreTrainedModel:
+        "Load a model for inference; `overrides` replace some of its config's settings."
         config = choose_config(AutoConfig, source, config, overrides)
         return load_model(cls.class_for(config), source, config, dtype)
 
 # %% ../nbs/09_choosing.ipynb #92797d03
-class AutoModelForMaskedLM(AutoModel, task="MaskedLM"): "Choose the class for predicting masked tokens."
-class AutoModelForSequenceClassification(AutoModel, task="SequenceClassification"): "Choose the class for classifying texts."
-class AutoModelForTokenClassification(AutoModel, task="TokenClassification"): "Choose the class for classifying tokens."
-class AutoModelForQuestionAnswering(AutoModel, task="QuestionAnswering"): "Choose the class for finding answers in texts."
-class AutoModelForNextSentencePrediction(AutoModel, task="NextSentencePrediction"): "Choose the class for telling whether a text follows another."
-class AutoModelForPreTraining(AutoModel, task="PreTraining"): "Choose the class for BERT's pretraining tasks."
-class AutoModelForMultipleChoice(AutoModel, task="MultipleChoice"): "Choose the class for choosing one of several texts."
+class AutoModelForMaskedLM(AutoModel): "Choose the class that predicts masked tokens."
+class AutoModelForSequenceClassification(AutoModel): "Choose the class that classifies texts."
+class AutoModelForTokenClassification(AutoModel): "Choose the class that classifies tokens."
+class AutoModelForQuestionAnswering(AutoModel): "Choose the class that finds answers in texts."
+class AutoModelForNextSentencePrediction(AutoModel):
+    "Choose the class that predicts whether one text follows another."
+class AutoModelForPreTraining(AutoModel): "Choose the class for both of BERT's pretraining tasks."
+class AutoModelForMultipleChoice(AutoModel): "Choose the class that picks one of several texts."
 
 # %% ../nbs/09_choosing.ipynb #bert-tokenizer
 class BertTokenizer(PreTrainedTokenizer):
-    "Load a tokenizer of any of the families (`transformers.BertTokenizer` is BERT's alone)."
+    "Load a tokenizer of any family (`transformers.BertTokenizer` is for BERT alone)."
     families = {model_type: family.tokenizer for model_type, family in FAMILIES.items()}
 
 # %% ../nbs/09_choosing.ipynb #auto-tokenizer
-class AutoTokenizer(BertTokenizer):
-    "Load the tokenizer of a checkpoint (`transformers.AutoTokenizer`)."
+class AutoTokenizer(BertTokenizer): "Load a checkpoint's tokenizer (`transformers.AutoTokenizer`)."
