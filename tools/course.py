@@ -1,6 +1,6 @@
 "Read settings.ini and put the course's links on its pages."
 
-import os, re, subprocess, sys
+import os, pkgutil, re, subprocess, sys
 from configparser import ConfigParser
 from functools import cache
 from pathlib import Path
@@ -54,8 +54,18 @@ def setup_cell() -> str:
             f'    %pip install -q "{settings()["install"]}"')
 
 
+def as_exported(sym):
+    "Return the package's own class or function for one that a page has just defined, whose comments have no file."
+    from tinybert._modidx import d
+    name = getattr(sym, "__qualname__", "")
+    homes = [module for module, names in d["syms"].items() if f"{module}.{name}" in names]
+    return pkgutil.resolve_name(f"{homes[0]}:{name}") if homes and sym.__module__ == "__main__" else sym
+
+
 class Reference(MarkdownRenderer):
     "Render an entry of `show_doc`: the heading first, so that the site lists it, and no line number."
+    def __init__(self, sym, **options): super().__init__(as_exported(sym), **options)
+
     def _repr_markdown_(self) -> str:
         return f"{'#' * self.title_level} {self.nm}\n\n{super()._repr_markdown_()}"
 
