@@ -20,14 +20,20 @@ from .pretrained import PreTrainedModel
 from .unpadding import first_vectors
 
 # %% ../nbs/10_embedding.ipynb #6e662e7c
-def mean_pool(hidden_states: Tensor, attention_mask: Tensor) -> Tensor:
+def mean_pool(
+    hidden_states: Tensor,  # (B, T, C) float32
+    attention_mask: Tensor,  # (B, T) bool
+) -> Tensor:
     "Return the mean over the real tokens, (B, C)."
     weights = attention_mask.to(hidden_states.dtype)  # (B, T)
     weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
     return (weights[:, None, :] @ hidden_states)[:, 0]  # (B, 1, T) @ (B, T, C)
 
 # %% ../nbs/10_embedding.ipynb #max-pool
-def max_pool(hidden_states: Tensor, attention_mask: Tensor) -> Tensor:
+def max_pool(
+    hidden_states: Tensor,  # (B, T, C) float32
+    attention_mask: Tensor,  # (B, T) bool
+) -> Tensor:
     "Return each coordinate's largest number among the real tokens, (B, C)."
     return hidden_states.masked_fill(~attention_mask[:, :, None], float("-inf")).amax(dim=1)
 
@@ -93,8 +99,8 @@ def read_max_length(
 
 # %% ../nbs/10_embedding.ipynb #read-pooling
 def read_pooling(
-    name_or_folder: str | PathLike,  # a checkpoint
-    **options,  # see `Checkpoint`
+    name_or_folder: str | PathLike,  # a checkpoint; `options` are those of `Checkpoint`
+    **options,
 ) -> dict:
     "Return a checkpoint's own options for `embed`, {} if it has none; raise ValueError for others."
     source = Checkpoint(name_or_folder, **options)

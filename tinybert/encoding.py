@@ -31,8 +31,12 @@ ALBERT_TOKENS = SPECIAL_TOKENS | {"unk_token": "<unk>", "pad_token": "<pad>",
                                   "bos_token": "[CLS]", "eos_token": "[SEP]"}
 
 
-def check_special_tokens(backend: Tokenizer, settings: dict, files: str) -> None:
-    "Raise ValueError if the vocabulary lacks a special token; `files` says where it comes from."
+def check_special_tokens(
+    backend: Tokenizer,  # the five steps
+    settings: dict,  # the content of `tokenizer_config.json`
+    files: str,  # what the vocabulary comes from, for the message
+) -> None:
+    "Raise ValueError if the vocabulary lacks a special token."
     tokens = [settings[name] for name in SPECIAL_TOKENS]
     if absent := [token for token in tokens if backend.token_to_id(token) is None]:
         raise ValueError(f"The vocabulary has no {', '.join(absent)}. "
@@ -320,7 +324,11 @@ BERT_TOKENIZER = TokenizerFacts("BertTokenizer", ("vocab.txt",), SPECIAL_TOKENS,
                                 build=build_wordpiece, token_types=True)
 
 # %% ../nbs/05_encoding.ipynb #8c2d553d
-def add_special_tokens(backend: Tokenizer, settings: dict, family: TokenizerFacts) -> None:
+def add_special_tokens(
+    backend: Tokenizer,  # the five steps, of which the fourth is missing
+    settings: dict,  # the content of `tokenizer_config.json`
+    family: TokenizerFacts,  # its architecture
+) -> None:
     "Put special tokens around texts and pairs; raise ValueError if the vocabulary lacks one."
     check_special_tokens(backend, settings, " with ".join(family.files))
     for name in SPECIAL_TOKENS:
