@@ -12,7 +12,7 @@ from torch import Tensor
 from tinybert.course.check import exercise, question
 
 # %% ../../nbs/exercises/04_batches.ipynb #types
-padded_types = question("padded_types", answer=(0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0),
+padded_types = question("padded_types", answer=[0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0],
     reasons={
         (0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1):
             "The padding has type 1 here, but it belongs to neither text. Its type is 0.",
@@ -39,7 +39,7 @@ padded_types = question("padded_types", answer=(0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0)
     hints=("Write down the tokens of both pairs, with the special tokens. How long is the longer "
            "row? Which text does each [SEP] belong to, and which type is left for the padding?",
            "The first pair is [CLS] cool . [SEP] nice ! [SEP], the second has 11 tokens. Each text "
-           "has the type of its own [SEP], and everything but ids is padded with 0."),
+           "has the same type as the [SEP] after it, and padding has type 0."),
     why="[CLS], the first text and its [SEP] are four tokens of type 0; the second text and its "
         "[SEP] are three of type 1. The longer pair has 11 tokens, so four [PAD] follow, and "
         "padding has type 0. A row alone doesn't tell you where the padding starts: type 0 can "
@@ -50,7 +50,7 @@ def pieces_inputs() -> list[tuple[str, dict[str, int]]]:
     "Return words, each with a small vocabulary."
     words = {"unlocks": "un lock ##lock ##l ##ock ##s", "nice": "nice n ##ice",
              "playing": "play ing", "co?l": "co ##l ##ol", "unwatch": "un unw ##watch",
-             "ab": "a # ###b"}
+             "ab": "a # ###b", "birdhouse": "bird ##house"}
     vocabularies = [["[UNK]", *pieces.split()] for pieces in words.values()]
     return [(word, {piece: index for index, piece in enumerate(pieces)})
             for word, pieces in zip(words, vocabularies)]
@@ -104,6 +104,15 @@ def no_single_letter(word, vocabulary):
 
     A range stops before its end, so range(n, 0, -1) goes down to 1 and range(n, 1, -1) to 2."""
     return cut(word, vocabulary, lengths=lambda rest: range(rest, 1, -1))
+
+# %% ../../nbs/exercises/04_batches.ipynb #whole-word-only
+@word_pieces.mistake
+def whole_word_only(word, vocabulary):
+    """It looks up the whole word and nothing else. A word that isn't in the vocabulary may still be
+    put together from pieces that are.
+
+    Take the longest piece at the start of the word, then do the same with the rest."""
+    return [word] if word in vocabulary else ["[UNK]"]
 
 # %% ../../nbs/exercises/04_batches.ipynb #pieces-whole
 @word_pieces.mistake
@@ -302,7 +311,7 @@ def guesses_the_mask(rows, pad_id):
 # %% ../../nbs/exercises/04_batches.ipynb #rows-inverted
 @pad_rows.mistake
 def inverts_the_mask(rows, pad_id):
-    """It has 1 for padding in the mask. In an attention mask, 1 means a real token.
+    """Its mask has 1 for padding. In an attention mask, 1 means a real token.
 
     Swap the numbers: 1 for real tokens, 0 for padding."""
     return padded(rows, pad_id), 1 - mask_of(rows)
@@ -332,6 +341,14 @@ def cuts_to_the_shortest(rows, pad_id):
     Take the length of the longest row, max(len(row) for row in rows), and pad the others."""
     rows = [row[:min(map(len, rows))] for row in rows]
     return padded(rows, pad_id), mask_of(rows)
+
+# %% ../../nbs/exercises/04_batches.ipynb #rows-as-columns
+@pad_rows.mistake
+def rows_as_columns(rows, pad_id):
+    """Its tensors have the shape (T, B): each text is a column.
+
+    If you use pad_sequence, pass batch_first=True."""
+    return padded(rows, pad_id).T, mask_of(rows).T
 
 # %% ../../nbs/exercises/04_batches.ipynb #rows-one-more
 @pad_rows.mistake
@@ -420,6 +437,14 @@ def forgets_special_tokens(first, second, max_length):
     The texts have room for max_length - 3 ids."""
     return truncate_pair(first, second, max_length + 3)
 
+# %% ../../nbs/exercises/04_batches.ipynb #counts-two
+@truncate_pair.mistake
+def counts_two_special_tokens(first, second, max_length):
+    """It counts two special tokens. A pair has three: [CLS] and a [SEP] after each text.
+
+    The texts have room for max_length - 3 ids."""
+    return truncate_pair(first, second, max_length + 1)
+
 # %% ../../nbs/exercises/04_batches.ipynb #pair-one-more
 @truncate_pair.mistake
 def one_too_many(first, second, max_length):
@@ -435,6 +460,25 @@ def cuts_the_row(first, second, max_length):
 
     Truncate the texts first, then add the special tokens."""
     return [101, *first, 102, *second, 102][:max_length]
+
+# %% ../../nbs/exercises/04_batches.ipynb #cuts-before-sep
+@truncate_pair.mistake
+def cuts_the_row_before_its_sep(first, second, max_length):
+    """It cuts the finished row and puts the last [SEP] back. So only the end of the row gets
+    shorter, and the first [SEP] may be lost.
+
+    Truncate the texts first, then add the special tokens."""
+    row = [101, *first, 102, *second, 102]
+    return row if len(row) <= max_length else row[:max_length - 1] + [102]
+
+# %% ../../nbs/exercises/04_batches.ipynb #adds-a-sep
+@truncate_pair.mistake
+def adds_a_sep_to_each_row(first, second, max_length):
+    """It cuts the finished row and then adds a [SEP], so only the end of the row gets shorter, and
+    a row that was short enough has one [SEP] too many.
+
+    Truncate the texts, and add the special tokens after that."""
+    return [101, *first, 102, *second, 102][:max_length - 1] + [102]
 
 # %% ../../nbs/exercises/04_batches.ipynb #pair-first
 @truncate_pair.mistake
@@ -465,7 +509,7 @@ def longer_at_the_beginning(first, second, max_length):
 # %% ../../nbs/exercises/04_batches.ipynb #pair-in-turn
 @truncate_pair.mistake
 def takes_in_turn(first, second, max_length):
-    """It takes from the two texts in turn, whichever is longer.
+    """It takes from the two texts in turn, no matter which is longer.
 
     Before each removal, compare len(first) with len(second)."""
     def shorten(first, second, excess):
@@ -654,10 +698,19 @@ def takes_the_last(vectors, attention_mask):
     pairs = zip(vectors, attention_mask)
     return torch.stack([rows[-mask.sum():].mean(dim=0) for rows, mask in pairs])
 
+# %% ../../nbs/exercises/04_batches.ipynb #takes-one-vector
+@mean_of_tokens.mistake
+def takes_one_vector(vectors, attention_mask):
+    """It returns the vector in the first column. That's a single token, and with padding on the
+    left it's padding.
+
+    Add up the vectors of all real tokens, and divide by their number."""
+    return vectors[:, 0]
+
 # %% ../../nbs/exercises/04_batches.ipynb #mean-indices
 @mean_of_tokens.mistake
 def mask_as_indices(vectors, attention_mask):
-    """It uses the mask as row numbers, and so takes rows 0 and 1 again and again.
+    """It uses the mask as indices, so it takes the vectors 0 and 1 again and again.
 
     To choose where the mask is 1, make it Boolean: rows[mask == 1]."""
     return torch.stack([rows[mask].mean(dim=0) for rows, mask in zip(vectors, attention_mask)])
@@ -750,8 +803,8 @@ best_match = question("best_match", answer=3,
            "with itself? In the batch, row 0 is the query.",
         1: "That's the answer if the model runs without the attention mask: it reads the padding "
            "of the shorter texts as text. A mask in the mean alone can't repair that.",
-        2: "That's the answer if no mask is used anywhere: the query and this text are the "
-           "shortest, so both are full of padding, and padding is similar to padding.",
+        2: "That's the answer if no mask is used anywhere: the query and this text are short, so "
+           "both are full of padding, and padding is similar to padding.",
         4: "There are four texts, and they're counted from 0. Leave the query out before you look "
            "for the largest cosine.",
     },
@@ -762,8 +815,8 @@ best_match = question("best_match", answer=3,
            "The index is F.cosine_similarity(vectors[1:], vectors[:1]).argmax().item()."),
     why="With the mask in the model and in the mean, each text gets the vector that it would get "
         "alone, and the text about the Milky Way wins, though it shares hardly a word with the "
-        "query. If the model doesn't get the mask, another text wins. There is no error: the "
-        "search just gets bad.")
+        "query. If the model doesn't get the mask, another text wins. There's no error: the "
+        "search just gets worse.")
 
 # %% ../../nbs/exercises/04_batches.ipynb #choice
 worse_in_batches = question("worse_in_batches", answer="c",

@@ -20,6 +20,7 @@ qa_head_size = question("qa_head_size", answer=770, reasons={
     384: "That's one row of weights. Look again at how many scores each token gets.",
     385: "That's a head with one score per token. Look again at how many scores each token gets.",
     386: "The biases are right, but a single row of weights can't make two different scores.",
+    769: "Two scores need more than one bias.",
     1155: "That's the head of the topic classifier, which gives three scores. This task needs "
           "another number.",
     3080: "The head is the same for every token. It doesn't grow with the length of the text.",
@@ -59,7 +60,8 @@ def rename_inputs() -> list[tuple]:
             ("transformer.layer.0.attention.q_lin.bias", LAYER_NAMES),
             ("ffn.lin1.bias", MLP_NAMES),
             ("q_lin.0.q_linear.q_lin.bias", LAYER_NAMES),
-            ("classifier.pre_classifier.bias", HEAD_NAMES)]
+            ("classifier.pre_classifier.bias", HEAD_NAMES),
+            ("encoder.layer.0.q_lin.weight", LAYER_NAMES)]
 
 # %% ../../nbs/exercises/05_families.ipynb #rename-answer
 @exercise(inputs=rename_inputs, hints=(
@@ -91,7 +93,7 @@ def replaces_inside_words(name, pairs):
 def stops_at_the_first_match(name, pairs):
     """It stops at the first pair that matches. Several pairs may match one name.
 
-    Let the loop go on after a match, and return behind the loop."""
+    Let the loop go on after a match, and return after the loop."""
     changed = (rename_key(name, [pair]) for pair in pairs)
     return next((new for new in changed if new != name), name)
 
@@ -107,8 +109,17 @@ def keeps_the_last_pair_only(name, pairs):
     """It applies each pair to the original name, so only the last result is left. Each pair works
     on the result of the pairs before it.
 
-    Assign the result of `replace` to the same variable that the next turn of the loop reads."""
+    Assign the result of `replace` to the variable that you call `replace` on."""
     return rename_key(name, pairs[-1:])
+
+# %% ../../nbs/exercises/05_families.ipynb #changes-nothing
+@rename_key.mistake
+def changes_nothing(name, pairs):
+    """It returns the name as it was given. `str.replace` doesn't change a string but returns a new
+    one.
+
+    Assign what it returns: `name = name.replace(…)`."""
+    return name
 
 # %% ../../nbs/exercises/05_families.ipynb #rename-beginning
 @rename_key.mistake
@@ -129,6 +140,14 @@ def replaces_after_a_dot_only(name, pairs):
     for old, new in pairs: name = name.replace(f".{old}", f".{new}")
     return name
 
+# %% ../../nbs/exercises/05_families.ipynb #leaves-the-dot
+@rename_key.mistake
+def leaves_the_dot(name, pairs):
+    """It leaves a dot in front of the name.
+
+    Take it off again after the loop: `name.removeprefix(".")`."""
+    return f".{rename_key(name, pairs)}"
+
 # %% ../../nbs/exercises/05_families.ipynb #rename-once
 @rename_key.mistake
 def replaces_once_only(name, pairs):
@@ -138,6 +157,18 @@ def replaces_once_only(name, pairs):
     name = f".{name}"
     for old, new in pairs: name = name.replace(f".{old}", f".{new}", 1)
     return name.removeprefix(".")
+
+# %% ../../nbs/exercises/05_families.ipynb #word-by-word
+@rename_key.mistake
+def translates_word_by_word(name, pairs):
+    """It splits the name at the dots and translates word by word, so an old name of two words is
+    never found.
+
+    Look for `.old` in the whole name, after putting a dot in front of it."""
+    for old, new in pairs:
+        words = [new[:-1] if word == old[:-1] else word for word in name.split(".")]
+        name = ".".join(words)
+    return name
 
 # %% ../../nbs/exercises/05_families.ipynb #rename-swapped
 @rename_key.mistake
@@ -164,14 +195,6 @@ def replaces_again_and_again(name, pairs):
 def takes_the_dot_for_any_letter(name, pairs):
     "It writes a regular expression in which the dot is any letter."
     for old, new in pairs: name = re.sub(r"(^|\.)" + old, r"\1" + new, name)
-    return name
-
-@rename_key.wrong
-def translates_word_by_word(name, pairs):
-    "It splits the name at the dots, so an old name of two words is never found."
-    for old, new in pairs:
-        words = [new[:-1] if word == old[:-1] else word for word in name.split(".")]
-        name = ".".join(words)
     return name
 
 # %% ../../nbs/exercises/05_families.ipynb #rename-right
@@ -300,6 +323,16 @@ def passes_lists(model, tokenizer, texts):
     Add `return_tensors="pt"` to the call of the tokenizer."""
     return best_of(model(**tokenizer(texts, padding=True)).logits.softmax(dim=1), model)
 
+# %% ../../nbs/exercises/05_families.ipynb #forgets-the-stars
+@classify_texts.mistake
+def forgets_the_stars(model, tokenizer, texts):
+    """It passes everything that the tokenizer returns as one argument, but the model takes its
+    entries as arguments of their own.
+
+    Put two stars in front: `model(**inputs)`."""
+    inputs = tokenizer(texts, padding=True, return_tensors="pt")
+    return best_of(model(inputs).logits.softmax(dim=1), model)
+
 # %% ../../nbs/exercises/05_families.ipynb #classify-index
 @classify_texts.mistake
 def returns_indices(model, tokenizer, texts):
@@ -401,7 +434,7 @@ def right_at_labels(values: Tensor, labels: Tensor) -> Tensor:
 # %% ../../nbs/exercises/05_families.ipynb #loss-all
 @masked_loss.mistake
 def averages_over_all_positions(logits, labels):
-    """It averages over all positions, those without a label too. They count neither in the sum nor
+    """It divides by the number of all positions. Those without a label count neither in the sum nor
     in the number that you divide by.
 
     Divide by `(labels != -100).sum()`, or select these positions before you take the mean."""
@@ -410,8 +443,8 @@ def averages_over_all_positions(logits, labels):
 # %% ../../nbs/exercises/05_families.ipynb #loss-token0
 @masked_loss.mistake
 def takes_minus_100_for_token_0(logits, labels):
-    """It replaces -100 with the token 0 and asks for it. Positions without a label must not count
-    at all.
+    """It replaces -100 with 0, so these positions count as if their label were token 0. They must
+    not count at all.
 
     Select the positions with `labels != -100` before you take the mean."""
     return losses_at_labels(logits, labels.clamp(min=0)).mean()
@@ -433,6 +466,16 @@ def indexes_with_minus_100(logits, labels):
     B, T = labels.shape
     rows, columns = torch.arange(B)[:, None], torch.arange(T)
     return -logits.log_softmax(dim=-1)[rows, columns, labels].mean()
+
+# %% ../../nbs/exercises/05_families.ipynb #gathers-without-dimension
+@masked_loss.mistake
+def gathers_without_a_dimension(logits, labels):
+    """It gives `gather` labels of shape (N,) for log probabilities of shape (N, vocab_size). Both
+    need the same number of dimensions.
+
+    Add one to the labels: `labels[labels != -100][:, None]`."""
+    chosen = labels != -100
+    return -logits[chosen].log_softmax(dim=1).gather(1, labels[chosen]).mean()
 
 # %% ../../nbs/exercises/05_families.ipynb #loss-above0
 @masked_loss.mistake
@@ -479,7 +522,7 @@ def takes_the_log_of_the_mean(logits, labels):
 # %% ../../nbs/exercises/05_families.ipynb #loss-no-softmax
 @masked_loss.mistake
 def forgets_the_softmax(logits, labels):
-    "It takes the logits for log probabilities. Logits can be any numbers; softmax comes first."
+    "It uses the logits as log probabilities. Logits can be any numbers; softmax comes first."
     return -right_at_labels(logits, labels).mean()
 
 # %% ../../nbs/exercises/05_families.ipynb #loss-dim1
