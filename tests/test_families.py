@@ -19,7 +19,7 @@ from tinybert.heads import ENCODERS, FAMILIES, HEADS
 EACH = pytest.mark.parametrize("model_type", list(FAMILIES))
 FORMATS = pytest.mark.parametrize("safe", [False, True], ids=["bin", "safetensors"])
 SHIFTED = [model_type for model_type, family in FAMILIES.items() if family.positions_after_padding]
-WITHOUT_SEGMENTS = [model_type for model_type in FAMILIES if not getattr(their_config(model_type), "type_vocab_size", 0)]
+WITHOUT_TYPES = [model_type for model_type in FAMILIES if not getattr(their_config(model_type), "type_vocab_size", 0)]
 
 # Beside the row of sizes: settings under which a family's own ways show.
 VARIANTS = [
@@ -79,7 +79,7 @@ def test_outputs_agree(tmp_path, caplog, number, dtype, deviation):
     assert not ours.training and ours.dtype == dtype and type(ours) is our_class(model_type) and not caplog.records
     assert (getattr(ours, "pooler", None) is not None) == FAMILIES[model_type].pooler
     assert theirs(torch.tensor([[5]])).get("pooler_output") is not None or not FAMILIES[model_type].pooler
-    for segments in (False, True): run_both(ours, theirs, draw_batch(theirs.config, number, segments=segments))
+    for types in (False, True): run_both(ours, theirs, draw_batch(theirs.config, number, segments=types))
 
 
 @EACH
@@ -94,11 +94,11 @@ def test_given_positions_agree(tmp_path, model_type):
 def test_inputs_embeds_agree(tmp_path, model_type):
     ours, theirs = family_twins(tmp_path, model_type)
     batch = draw_batch(theirs.config)
-    table, ids = ours.get_input_embeddings(), batch.pop("input_ids")
-    assert torch.equal(table.weight, theirs.get_input_embeddings().weight)
-    vectors = torch.randn(*ids.shape, table.embedding_dim, generator=torch.Generator().manual_seed(2)).to(ours.dtype)
+    embedding, ids = ours.get_input_embeddings(), batch.pop("input_ids")
+    assert torch.equal(embedding.weight, theirs.get_input_embeddings().weight)
+    vectors = torch.randn(*ids.shape, embedding.embedding_dim, generator=torch.Generator().manual_seed(2)).to(ours.dtype)
     run_both(ours, theirs, batch | {"inputs_embeds": vectors})
-    given, embedded = ours(ids, **batch).last_hidden_state, ours(inputs_embeds=table(ids), **batch).last_hidden_state
+    given, embedded = ours(ids, **batch).last_hidden_state, ours(inputs_embeds=embedding(ids), **batch).last_hidden_state
     torch.testing.assert_close(given, embedded, rtol=exactness(ours), atol=exactness(ours))
 
 
@@ -216,6 +216,12 @@ def test_positions_begin_after_the_padding(model_type):
     assert rows[0].tolist() == [list(range(pad + 1, limit))]
 
 
+@pytest.mark.parametrize("model_type", SHIFTED)
+def test_positions_after_the_padding_need_a_padding_id(model_type):
+    config = AutoConfig.from_dict(their_config(model_type).to_dict() | {"pad_token_id": None})
+    with pytest.raises(ValueError, match=f"{name_of(model_type)}Model counts positions from pad_token_id; it is None"): AutoModel.from_config(config)
+
+
 @pytest.mark.parametrize("model_type", [name for name in FAMILIES if name not in SHIFTED and name != "modernbert"])
 def test_positions_of_the_others_begin_at_0(model_type):
     model = our_class(model_type)(AutoConfig.from_dict(their_config(model_type).to_dict())).eval()
@@ -223,8 +229,8 @@ def test_positions_of_the_others_begin_at_0(model_type):
     with pytest.raises(ValueError, match="31 tokens long.*30 positions"): model(torch.full((1, 31), 5))
 
 
-@pytest.mark.parametrize("model_type", WITHOUT_SEGMENTS)
-def test_token_types_are_refused_where_there_are_no_segments(model_type):
+@pytest.mark.parametrize("model_type", WITHOUT_TYPES)
+def test_token_types_are_refused_where_there_are_none(model_type):
     for task in ["", *(task for name, task in HEADS if name == model_type)]:
         model = our_class(model_type, task)(AutoConfig.from_dict(their_config(model_type).to_dict())).eval()
         ids = torch.tensor([[5, 6, 7]])
@@ -459,3 +465,14 @@ def test_classes_have_the_names_of_transformers(model_type):
     for kind, found in {f"{name}Config": FAMILIES[model_type].config_class, f"{name}Model": our_class(model_type)}.items():
         assert found.__name__ == kind and getattr(tinybert, kind) is found and kind in tinybert.__all__
         assert getattr(transformers, kind).__name__ == kind and found.__doc__
+
+
+@EACH
+def test_a_subclass_keeps_the_facts_of_its_family(model_type):
+    parent = our_class(model_type)
+    child = type("Child", (parent,), {})
+    for name in ("config_class", "base_model_prefix", "renames", "embeddings_class", "encoder_class"):
+        assert getattr(child, name, None) == getattr(parent, name, None)
+    model = child(AutoConfig.from_dict(their_config(model_type).to_dict()))
+    assert isinstance(model, parent) and model(torch.full((1, 3), 5)).last_hidden_state.shape == (1, 3, 16)
+    assert ENCODERS[model_type] is parent
