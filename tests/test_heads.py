@@ -1,5 +1,6 @@
 """The heads: for each family and task the same answers, losses, gradients and files as transformers, and nothing random in silence."""
 
+import inspect
 import json
 import logging
 import sys
@@ -14,6 +15,7 @@ from conftest import (FAMILY_SIZES, PLAIN, compare_dropouts, compare_gradients, 
 import tinybert
 from tinybert import AutoConfig, AutoModel
 from tinybert import auto as auto_classes
+from tinybert import heads
 from tinybert.heads import FAMILIES, HEADS, classification_loss
 
 EACH = pytest.mark.parametrize("model_type, task", list(HEADS))
@@ -102,8 +104,8 @@ def test_positions_and_vectors_agree(tmp_path, model_type, task):
     inputs, labels = draw_inputs(task, theirs.config, 3)
     positions = torch.randint(theirs.config.max_position_embeddings, inputs["input_ids"].shape, generator=torch.Generator().manual_seed(4))
     run_both(ours, theirs, task, inputs | {"position_ids": positions}, labels, exactness(ours))
-    ids, table = inputs.pop("input_ids"), ours.encoder.get_input_embeddings()
-    run_both(ours, theirs, task, inputs | {"inputs_embeds": table(ids).detach().flip(2)}, labels, exactness(ours))
+    ids, embedding = inputs.pop("input_ids"), ours.encoder.get_input_embeddings()
+    run_both(ours, theirs, task, inputs | {"inputs_embeds": embedding(ids).detach().flip(2)}, labels, exactness(ours))
 
 
 @EACH
@@ -129,15 +131,15 @@ def test_gradients_agree(tmp_path, model_type, task):
 
 
 @EACH_FAMILY
-def test_the_word_table_learns_from_both_its_ends(tmp_path, model_type):
+def test_the_word_embeddings_learn_from_both_their_ends(tmp_path, model_type):
     ours, theirs = family_twins(tmp_path, model_type, "MaskedLM")
     batch = draw_batch(theirs.config)
     for model in (ours, theirs): model(**batch, labels=batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)).loss.backward()
-    table = ours.encoder.get_input_embeddings().weight
-    torch.testing.assert_close(table.grad, theirs.get_input_embeddings().weight.grad, rtol=10 * exactness(ours), atol=10 * exactness(ours))
+    matrix = ours.encoder.get_input_embeddings().weight
+    torch.testing.assert_close(matrix.grad, theirs.get_input_embeddings().weight.grad, rtol=10 * exactness(ours), atol=10 * exactness(ours))
     unused = [number for number in range(60) if not (batch["input_ids"] == number).any()]
-    assert table.grad[unused].abs().sum(1).min() > 0, "only the decoder sees these"
-    assert sum(parameter.shape == table.shape for parameter in ours.parameters()) == 1
+    assert matrix.grad[unused].abs().sum(1).min() > 0, "only the decoder sees these"
+    assert sum(parameter.shape == matrix.shape for parameter in ours.parameters()) == 1
     assert not any("decoder" in name for name in ours.state_dict())
 
 
@@ -302,8 +304,8 @@ def test_transformers_loads_what_we_save(tmp_path, model_type, task, safe):
     found, expected = in_files(ours.state_dict(), type(ours)), theirs.state_dict()
     for key, tensor in found.items(): assert torch.equal(tensor, expected[key]), key
     copies = expected.keys() - found.keys()
-    table = theirs.get_input_embeddings().weight
-    assert all(expected[key].data_ptr() == table.data_ptr() or key.endswith(".bias") for key in copies) and (not copies or task in ("MaskedLM", "PreTraining"))
+    matrix = theirs.get_input_embeddings().weight
+    assert all(expected[key].data_ptr() == matrix.data_ptr() or key.endswith(".bias") for key in copies) and (not copies or task in ("MaskedLM", "PreTraining"))
     theirs.set_attn_implementation("eager")
     run_both(ours, theirs.eval(), task, *draw_inputs(task, theirs.config), 2e-5)
     same_state(our_class(model_type, task).from_pretrained(tmp_path), ours)
@@ -565,8 +567,84 @@ def test_an_untied_decoder_is_refused(tmp_path, model_type):
         for kind in (AUTO_FOR[task], our_class(model_type, task)):
             with pytest.raises(ValueError, match="tie_word_embeddings is False"): kind.from_pretrained(tmp_path)
     logging.getLogger("tinybert").setLevel(logging.ERROR)
-    try: assert AutoModel.from_pretrained(tmp_path)  # without a decoder nothing is amiss
+    try:  # without a decoder nothing is amiss
+        for auto in (AutoModel, AUTO_FOR["SequenceClassification"]): assert auto.from_pretrained(tmp_path)
     finally: logging.getLogger("tinybert").setLevel(logging.NOTSET)
+
+
+# The labels, and tasks of one's own
+
+@EACH
+def test_labels_are_in_the_signature_and_taken_in_order_or_by_name(tmp_path, model_type, task):
+    ours, theirs = family_twins(tmp_path, model_type, task, **settings_for(task))
+    inputs, labels = draw_inputs(task, theirs.config)
+    given = ["input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds"]
+    assert list(inspect.signature(ours.forward).parameters) == [*given, *labels, "output_hidden_states", "output_attentions"]
+    assert list(inspect.signature(ours.forward).parameters) == list(inspect.signature(type(ours).forward).parameters)[1:]
+    assert transformers.utils.generic.find_labels(type(ours)) == transformers.utils.generic.find_labels(type(theirs)) == list(labels)
+    assert ours.forward.__doc__ and "input_ids" in inspect.getsource(ours.forward)
+    named = ours(**inputs, **labels).loss
+    assert torch.equal(ours(*(inputs.get(name) for name in given), *labels.values()).loss, named)
+    name, label = next(iter(labels.items()))
+    for more, message in [({"labes": label}, "no argument 'labes'"), ({"input_idz": label}, "Did you mean 'input_ids'"),
+                          ({"output_attention": True}, "Did you mean 'output_attentions'"), ({name: [1, 2]}, f"{name} is a list")]:
+        with pytest.raises(TypeError, match=message): ours(**inputs, **more)
+    ordered = [inputs.get(name) for name in given] + list(labels.values())
+    with pytest.raises(TypeError, match=f"{name} is given twice"): ours(*ordered, **{name: label})
+    with pytest.raises(TypeError, match=f"{len(labels) + 1} labels are given; expected {name}"): ours(*ordered, label)
+
+
+@pytest.mark.parametrize("task", [task for model_type, task in HEADS if model_type == "bert"])
+def test_a_loss_can_be_compiled_and_exported(tmp_path, task):
+    class Tuple(torch.nn.Module):  # torch.export wants tensors, not our output
+        def forward(self, inputs, labels): return ours(**inputs, **labels).to_tuple()
+
+    ours, theirs = family_twins(tmp_path, "bert", task, **settings_for(task))
+    inputs, labels = draw_inputs(task, theirs.config)
+    wrapped = Tuple()
+    wrapped.model = ours
+    with torch.no_grad(): expected = wrapped(inputs, labels)
+    exported = torch.export.export(wrapped, (inputs, labels)).module()
+    for run in (torch.compile(wrapped, backend="eager", fullgraph=True), exported):
+        with torch.no_grad(): torch.testing.assert_close(run(inputs, labels), expected)
+
+
+def test_a_subclass_may_have_a_forward_of_its_own():
+    class Logits(tinybert.BertForQuestionAnswering):
+        def forward(self, input_ids): return super().forward(input_ids).start_logits
+
+    class Again(Logits): pass
+
+    config = AutoConfig.from_dict(their_config("bert").to_dict())
+    assert Again(config)(torch.tensor([[5, 6, 7]])).shape == (1, 3) and Again.renames == tinybert.BertForQuestionAnswering.renames
+    assert HEADS["bert", "QuestionAnswering"] is tinybert.BertForQuestionAnswering
+
+
+def test_a_task_of_ones_own(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(heads, "HEADS", dict(HEADS))
+
+    class ForWidth(heads.HeadModel):
+        "Say how wide a text is."
+        labels = ("width",)
+        forward = heads.name_labels(labels)
+
+        def add_head(self, config): self.width = torch.nn.Linear(config.hidden_size, 1)
+        def predict(self, output, inputs): return {"logits": self.width(output.last_hidden_state[:, 0])}
+        def loss(self, answer, width): return (answer["logits"][:, 0] - width).square().mean()
+
+    class RobertaForWidth(ForWidth, family=FAMILIES["roberta"]): pass
+
+    assert heads.HEADS["roberta", "Width"] is RobertaForWidth and RobertaForWidth.__doc__ == ForWidth.__doc__
+    with pytest.raises(TypeError, match="ForWidth is a task without an encoder"): ForWidth(AutoConfig.from_dict(their_config("roberta").to_dict()))
+    their_model("roberta").save_pretrained(tmp_path)
+    model, ids = RobertaForWidth.from_pretrained(tmp_path), torch.tensor([[5, 6, 7], [8, 9, 5]])
+    assert [record.getMessage() for record in caplog.records if "new" in record.getMessage()][0].split(": ")[1].startswith("it has no width;")
+    model(ids, width=torch.tensor([1.0, 2.0])).loss.backward()
+    assert model.width.weight.grad.any() and model.roberta.embeddings.word_embeddings.weight.grad.any()
+    model.save_pretrained(tmp_path)
+    caplog.clear()
+    same_state(RobertaForWidth.from_pretrained(tmp_path), model)
+    assert not caplog.records
 
 
 # Memory

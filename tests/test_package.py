@@ -2,7 +2,9 @@
 
 import ast
 import graphlib
+import inspect
 import json
+import re
 import statistics
 import sys
 
@@ -30,6 +32,16 @@ def test_every_public_name_is_there():
     assert names <= set(tinybert.__all__) <= set(dir(tinybert))
     for name in tinybert.__all__: assert getattr(tinybert, name).__name__ == name and getattr(tinybert, name).__doc__
     with pytest.raises(AttributeError, match="'tinybert' has no attribute 'AutoModle'"): tinybert.AutoModle
+
+
+@pytest.mark.parametrize("name", tinybert.__all__)
+def test_every_public_name_has_a_statement_that_can_be_found(name):
+    "What `??`, an editor and grep find: a class or def in the source of the module that the name comes from."
+    found = getattr(tinybert, name)
+    source = inspect.getsource(found)
+    assert re.match(rf"(@.+\n)*(class|def) {name}\b", source)
+    module = (ROOT / "tinybert" / f"{found.__module__.removeprefix('tinybert.')}.py").read_text(encoding="utf-8")
+    assert source in module and len(re.findall(rf"(?m)^(?:class|def) {name}\b", module)) == 1
 
 
 def test_public_names_are_those_of_transformers():
