@@ -6,6 +6,7 @@ import inspect
 import os
 import statistics
 import struct
+from collections import Counter
 from pathlib import Path
 
 import numpy
@@ -24,6 +25,7 @@ def an_exercise(name, answer, inputs, mistakes, without=()) -> Exercise:
     "Return an exercise whose mistakes are given by their messages, as lambdas."
     answer.__name__ = name
     made = Exercise(answer, inputs, without, ("Look at it.", "Mend it."))
+    del EXERCISES[name]
     for message, function in mistakes.items():
         function.__doc__ = message
         made.mistake(function)
@@ -274,7 +276,7 @@ def test_small_files_and_folders_are_shown_and_no_folder_of_this_machine(files, 
     assert f"path = …/one.bin, 8 bytes: {(tmp_path / 'one.bin').read_bytes()}" in text
     assert "folder = …/folder, a folder with 2 files" in text and str(tmp_path) not in text
     assert "No such file or directory: '…/folder/none', in line 1 of your function" in text
-    assert "yours …/folder/0 expected 7" in " ".join(
+    assert "yours …/0 expected 7" in " ".join(
         repr(judge(files, lambda path, folder: folder / "0")).split())
 
 
@@ -320,7 +322,7 @@ def known(monkeypatch):
     shape = question("shape", (2, 3), {(3, 2): "Texts first."}, ("Look.", "Mend."), "Because.")
     for name, value in {"double": DOUBLE, "shape": shape}.items():
         monkeypatch.setitem(EXERCISES, name, value)
-    for table in ("HINTED", "REMEDIES"): monkeypatch.setattr(engine, table, {})
+    for table in ("HINTED", "REMEDIES"): monkeypatch.setattr(engine, table, Counter())
 
 
 engine = inspect.getmodule(check)
@@ -412,7 +414,8 @@ def test_the_same(given, expected):
     (torch.tensor([30522]), torch.tensor([30521]), "the result is 30522; expected 30521."),
     (torch.tensor([True]), torch.tensor([False]), "is True; expected False"),
     (torch.tensor(2.515), torch.tensor(2.098), "the result is 2.515; expected 2.098."),
-    (0.3, 0.4, "is 0.3; expected 0.4"), (NAN, 1.0, "is nan; expected 1"),
+    (0.3, 0.4, "is 0.3; expected 0.4"), (NAN, 1.0, "has nan in it"),
+    (1e39, 2e39, "the result is 1e+39; expected 2e+39."),
     (ValueError("a"), ValueError("b"), "is"), ([[1], [2]], [[1], [3]], "the result[1][0] is 2"),
     ([[1], [2]], ([1], [2]), "of the type list; expected tuple."),
     (["b", "a"], ["a", "b"], "the right entries in another order."),
@@ -420,10 +423,21 @@ def test_the_same(given, expected):
     (["a", "b", "c"], ["d", "a"], "3 entries; expected 2. Missing: 'd'. Not expected: 'b', 'c'."),
     (["a", "c"], ["a", "d"], "the result[1] is 'c'; expected 'd'."),
     ({"a": 1, "b": 2}, {"a": 1}, "has 2 entries; expected 1. Not expected: 'b'."),
-    (b"aa", b"a", "the result has other bytes than expected: 2 instead of 1."),
+    (b"aa", b"a", "the result is b'aa'; expected b'a'."),
+    (ValueError("a"), KeyError("a"), "of the type ValueError; expected KeyError."),
 ])
 def test_not_the_same(given, expected, text):
     assert text in difference(given, expected)
+
+
+def test_an_object_is_not_compared_with_itself():
+    class Large:
+        def __eq__(self, other): raise AssertionError
+
+        def __deepcopy__(self, memo): return self
+    large = Large()
+    size = an_exercise("size", lambda large, n: n, lambda: [(large, 1)], {})
+    assert difference([large], [large]) == "" and judge(size, lambda large, n: 1).passed
 
 
 def test_short_forms_show_no_machine_and_stay_short():
@@ -438,8 +452,7 @@ def test_short_forms_show_no_machine_and_stay_short():
     (torch.zeros(1, 2), "tensor (1, 2) float32 [[0, 0]]"), ((2,), "(2,)"), ([], "[]"),
     ((torch.tensor([1, 2]), {"a": torch.tensor(3.5)}),
      "(tensor (2,) int64 [1, 2], {'a': tensor () float32 3.5})"),
-    (numpy.ones((2, 2)), "array (2, 2) float64 [[1, 1], [1, 1]]"), (numpy.int64(3), "int64 3"),
-    (BertConfig(hidden_size=24), "BertConfig(hidden_size=24)"),
+    (numpy.ones((2, 2)), "array([[1., 1.], [1., 1.]])"), (float("-inf"), "-inf"),
 ])
 def test_short_form(value, text):
     assert short(value) == text
@@ -470,7 +483,7 @@ CHOICE = dict(answer="b", reasons={"a": "No.", "c": "No!"})
     (SHAPE, 5, "your answer is of the type int; expected tuple."),
     (CHOICE, "A", "No."), (CHOICE, "d", "Choose one of 'a', 'b', 'c'."), (CHOICE, 2, "Choose"),
     (dict(answer=0.5, reasons={}), 3, "3 is not the answer."),
-    (dict(answer=3, reasons={}), 0.5, "0.5 is not the answer."),
+    (dict(answer=3, reasons={}), 0.5, "your answer is of the type float; expected int."),
     (dict(answer=1, reasons={}), True, "your answer is of the type bool; expected int."),
 ])
 def test_a_wrong_prediction_gets_its_reason_and_never_the_answer(facts, given, cause):

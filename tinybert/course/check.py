@@ -6,8 +6,9 @@
 __all__ = ['EXERCISES', 'question', 'Exercise', 'exercise', 'Question', 'Verdict', 'check', 'Note', 'hint', 'solution']
 
 # %% ../../nbs/exercises/00_check.ipynb #imports
-import ast, contextlib, copy, difflib, functools, importlib, inspect, linecache, math, os
-import pkgutil, re, shutil, tempfile, textwrap, traceback
+import ast, contextlib, copy, difflib, dis, functools, importlib, inspect, linecache, os, pkgutil
+import re, shutil, tempfile, textwrap, traceback
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -15,7 +16,6 @@ from typing import Any, Callable, Iterator
 from unittest import mock
 import torch
 from torch import Tensor, nn
-from ..config import PreTrainedConfig
 
 # %% ../../nbs/exercises/00_check.ipynb #exercise-class
 @dataclass(eq=False, repr=False)
@@ -32,6 +32,7 @@ class Exercise:
     def __post_init__(self):
         functools.update_wrapper(self, self.answer)
         self.name = self.answer.__name__
+        EXERCISES[self.name] = self
 
     def __call__(self, *args, **kwargs): return self.answer(*args, **kwargs)
 
@@ -60,10 +61,7 @@ def exercise(
     hints: tuple[str, str] = ("", ""),  # what to look at, without code; then how to mend it
 ) -> Callable[[Callable], Exercise]:
     "Make an exercise of the function below the decorator, which is the right answer."
-    def decorate(answer: Callable) -> Exercise:
-        EXERCISES[answer.__name__] = made = Exercise(answer, inputs, without, hints)
-        return made
-    return decorate
+    return functools.partial(Exercise, inputs=inputs, without=without, hints=hints)
 
 # %% ../../nbs/exercises/00_check.ipynb #question-class
 @dataclass(eq=False, repr=False)
@@ -83,22 +81,21 @@ question = Question  # in lowercase it reads like `exercise`
 # %% ../../nbs/exercises/00_check.ipynb #written
 def written(value: Any) -> str:
     "Write a value in short: a tensor with its shape and dtype, a model with its mode."
-    kind, items = type(value).__name__, lambda: ", ".join(map(short, value))
-    if isinstance(value, Tensor): return tensor_text("tensor", value)
-    if type(value).__module__ == "numpy":
-        return tensor_text("array", value) if value.shape else f"{kind} {short(value.item())}"
-    if isinstance(value, float): return f"{value:.4g}" + ".0" * f"{value:.4g}".lstrip("-").isdigit()
-    if isinstance(value, list): return f"[{items()}]"
-    if isinstance(value, tuple): return f"({items()}{',' * (len(value) == 1)})"
+    kind = type(value).__name__
+    if isinstance(value, Tensor): return tensor_text(value)
+    if isinstance(value, list): return f"[{', '.join(map(written, value))}]"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(written, value))}{',' * (len(value) == 1)})"
     if isinstance(value, dict):
-        return ", ".join(f"{key!r}: {short(item)}" for key, item in value.items()).join("{}")
-    if isinstance(value, PreTrainedConfig): return config_text(value)
+        return ", ".join(f"{key!r}: {written(item)}" for key, item in value.items()).join("{}")
+    if isinstance(value, float): return repr(float(f"{value:.4g}"))
+    if isinstance(value, Path):  # without the folders that differ from machine to machine
+        return f"…/{value.name}" if value.is_absolute() else f"Path({value.as_posix()!r})"
     if isinstance(value, nn.Module):
         return f"{kind} in {'training' if value.training else 'evaluation'} mode"
     if isinstance(value, BaseException):
-        name = f"{type(value).__module__}.{kind}".removeprefix("builtins.")
-        return f"{name}: {value}" if str(value) else name
-    if isinstance(value, Path): return path_text(value)
+        text = f"{type(value).__module__}.{kind}: {value}"
+        return text.removeprefix("builtins.").removesuffix(": ")
     return re.sub(r" at 0x\w+", "", repr(value))
 
 # %% ../../nbs/exercises/00_check.ipynb #short
@@ -109,26 +106,11 @@ def short(value: Any, limit: int = 500) -> str:
     return text if len(text) <= limit else text[:limit - 1] + "…"
 
 # %% ../../nbs/exercises/00_check.ipynb #tensor-text
-def tensor_text(kind: str, value: Any) -> str:
+def tensor_text(tensor: Tensor) -> str:
     "Write a tensor as its shape and dtype, with its numbers if they are few."
-    text = f"{kind} {tuple(value.shape)} {value.dtype}".replace("torch.", "")
-    if not 0 < math.prod(value.shape) <= 24: return text
-    return f"{text} " + re.sub(r"\.0\b", "", short(value.tolist()))  # the dtype says float
-
-# %% ../../nbs/exercises/00_check.ipynb #config-text
-def config_text(config: PreTrainedConfig) -> str:
-    "Write a configuration as the settings that differ from the default."
-    default = vars(type(config)())
-    changed = [f"{name}={short(value)}" for name, value in vars(config).items()
-               if name not in default or value != default[name]]
-    return f"{type(config).__name__}({', '.join(changed)})"
-
-# %% ../../nbs/exercises/00_check.ipynb #path-text
-def path_text(path: Path) -> str:
-    "Write a path without the folders that differ from machine to machine."
-    if not path.is_absolute(): return f"Path({path.as_posix()!r})"
-    if path.is_relative_to(tempfile.gettempdir()): return path.as_posix()  # `short` shortens it
-    return f"…/{path.name}"
+    text = f"tensor {tuple(tensor.shape)} {tensor.dtype}".replace("torch.", "")
+    if not 0 < tensor.numel() <= 24: return text
+    return f"{text} " + re.sub(r"\.0\b", "", written(tensor.tolist()))  # the dtype says float
 
 # %% ../../nbs/exercises/00_check.ipynb #files
 def files_in(path: Path) -> dict[str, bytes]:
@@ -139,73 +121,44 @@ def files_in(path: Path) -> dict[str, bytes]:
 # %% ../../nbs/exercises/00_check.ipynb #short-input
 def short_input(value: Any) -> str:
     "Write an argument on one line; with a path, also what is there."
-    if not isinstance(value, Path): return short(value)
-    if value.is_dir(): return f"…/{value.name}, a folder with {len(files_in(value))} files"
-    content = files_in(value).get(value.name, b"")
-    return f"…/{value.name}" + f", {len(content)} bytes: {content!r}" * (0 < len(content) <= 400)
+    if not isinstance(value, Path) or not value.exists(): return short(value)
+    if value.is_dir(): return f"{short(value)}, a folder with {len(files_in(value))} files"
+    content = value.read_bytes()
+    return f"{short(value)}, {len(content)} bytes" + f": {content}" * (len(content) <= 400)
 
 # %% ../../nbs/exercises/00_check.ipynb #differing
 def differing(given: Tensor, expected: Tensor) -> Tensor:
-    "Return where two tensors of one shape and dtype differ; nan and nan are the same."
-    precise = given.dtype in (torch.float32, torch.float64)
-    tolerance = 0 if not given.is_floating_point() else 1e-4 if precise else 1e-2
-    return ~torch.isclose(given, expected, tolerance, tolerance / 10, equal_nan=True)
+    "Return the indices at which two tensors of one shape and dtype differ, (N, dimensions)."
+    tolerance = 1e-4 if expected.is_floating_point() else 0
+    close = torch.isclose(given.cpu(), expected.cpu(), tolerance, tolerance / 10, equal_nan=True)
+    return (~close).nonzero()
 
 # %% ../../nbs/exercises/00_check.ipynb #tensor-difference
 def tensor_difference(given: Tensor, expected: Tensor, name: str) -> str:
     "Say how a tensor differs from the expected one, or return an empty string."
-    given, expected = given.detach().cpu(), expected.detach().cpu()
     for fact in ("shape", "dtype"):
         one, other = getattr(given, fact), getattr(expected, fact)
         if one != other:
             return f"{name} has the {fact} {written(one)}; expected {written(other)}."
-    if given.equal(expected): return ""  # the fast way through a model's weights
-    if (given.isnan() & ~expected.isnan()).any():
-        return f"{name} has nan in it: 0 / 0, 0 times infinity, or a softmax of minus infinities."
     wrong = differing(given, expected)
-    if not wrong.any(): return ""
-    first = tuple(wrong.nonzero()[0].tolist())
+    if not len(wrong): return ""
+    first = tuple(wrong[0].tolist())
+    if given[first].isnan():
+        return f"{name} has nan in it: 0 / 0, 0 times infinity, or a softmax of minus infinities."
     values = f"{short(given[first].item())}; expected {short(expected[first].item())}."
-    if wrong.numel() == 1: return f"{name} is {values}"
-    count = f"{wrong.sum()} of {wrong.numel()} values of {name}"
+    if given.numel() == 1: return f"{name} is {values}"
+    count = f"{len(wrong)} of {given.numel()} values of {name}"
     return f"{count} differ, the first at {first}: {values}"
 
 # %% ../../nbs/exercises/00_check.ipynb #first-row
 def short_beside(value: Any, other: Any) -> str:
     "Write a value on one line; with a large tensor, also the first row that differs from another."
     text = short(value)
-    if not isinstance(value, Tensor) or not isinstance(other, Tensor): return text
-    if (value.shape, value.dtype) != (other.shape, other.dtype) or value.numel() <= 24: return text
-    wrong = differing(value.detach().cpu(), other.detach().cpu()).nonzero()
+    if not isinstance(value, Tensor) or text != short(other): return text
+    wrong = differing(value, other)
     if not len(wrong): return text
     row = tuple(wrong[0, :-1].tolist())
-    return f"{text}, row {short(row)} is {short(value[row].tolist(), limit=200)}"
-
-# %% ../../nbs/exercises/00_check.ipynb #count-difference
-def count_difference(given: Any, expected: Any, name: str) -> str:
-    entries = "entry" if len(given) == 1 else "entries"
-    return f"{name} has {len(given)} {entries}; expected {len(expected)}."
-
-# %% ../../nbs/exercises/00_check.ipynb #names-difference
-def names_difference(given: list | dict, expected: list | dict, name: str) -> str:
-    "Say which entries are missing or not expected, or that only their order differs."
-    text = f"{name} doesn't have the expected entries."
-    if len(given) != len(expected): text = count_difference(given, expected, name)
-    elif set(given) == set(expected): return f"{name} has the right entries in another order."
-    for label, entries, others in (("Missing", expected, given), ("Not expected", given, expected)):
-        found = [repr(entry) for entry in entries if entry not in others]
-        if found: text += f" {label}: {', '.join(found[:4])}{', …' * (len(found) > 4)}."
-    return text
-
-# %% ../../nbs/exercises/00_check.ipynb #type-difference
-def type_difference(given: Any, kind: type, name: str) -> str:
-    "Say that a value is of another type than this one."
-    if given is None:
-        return (f"{name} is None; expected {kind.__name__}. Does every path through the function "
-                "return a value? Printing a value, or sorting a list in place, gives None.")
-    text = f"{name} is of the type {type(given).__name__}; expected {kind.__name__}."
-    single = kind in (bool, int, float) and getattr(given, "shape", None) == ()
-    return text + " It holds one number, but it isn't a Python number." * single
+    return f"{text}, row {row} is {short(value[row].tolist(), limit=200)}"
 
 # %% ../../nbs/exercises/00_check.ipynb #kind-of
 def kind_of(value: Any) -> type:
@@ -213,72 +166,75 @@ def kind_of(value: Any) -> type:
     kinds = Tensor, dict, tuple, list, bool, int, float, str
     return next((kind for kind in kinds if isinstance(value, kind)), type(value))
 
+# %% ../../nbs/exercises/00_check.ipynb #type-difference
+def type_difference(given: Any, expected: Any, name: str) -> str:
+    "Say that a value is of another type than the expected one, or return an empty string."
+    kind = kind_of(expected)
+    if kind_of(given) is kind or kind is float and kind_of(given) is int: return ""
+    if given is None:
+        return (f"{name} is None; expected {kind.__name__}. Does every path through the function "
+                "return a value? Printing a value, or sorting a list in place, gives None.")
+    text = f"{name} is of the type {type(given).__name__}; expected {kind.__name__}."
+    single = kind in (bool, int, float) and getattr(given, "shape", None) == ()
+    return text + " It holds one number, but it isn't a Python number." * single
+
+# %% ../../nbs/exercises/00_check.ipynb #count-difference
+def count_difference(given: Any, expected: Any, name: str) -> str:
+    "Say that a container has more or fewer entries than expected, or return an empty string."
+    if not isinstance(expected, (dict, list, tuple)) or len(given) == len(expected): return ""
+    entries = "entry" if len(given) == 1 else "entries"
+    return f"{name} has {len(given)} {entries}; expected {len(expected)}."
+
 # %% ../../nbs/exercises/00_check.ipynb #container-difference
 def container_difference(given: Any, expected: Any, name: str) -> str:
     "Say how a dictionary, a list or a tuple differs from the expected one."
-    keys = expected if isinstance(expected, dict) else range(len(expected))
-    if isinstance(expected, dict) and given.keys() != expected.keys():
-        return names_difference(given, expected, name)
-    if isinstance(expected, list) and all(isinstance(item, str) for item in [*given, *expected]):
-        moved = given != expected and sorted(given) == sorted(expected)
-        if moved or len(given) != len(expected): return names_difference(given, expected, name)
-    if len(given) != len(expected): return count_difference(given, expected, name)
+    named = all(isinstance(entry, str) for entry in [*given, *expected])
+    is_dict, text = isinstance(expected, dict), count_difference(given, expected, name)
+    if is_dict and not text and given.keys() != expected.keys():
+        text = f"{name} doesn't have the expected entries."
+    if named and not is_dict and given != expected and sorted(given) == sorted(expected):
+        return f"{name} has the right entries in another order."
+    for label, entries, others in (("Missing", expected, given), ("Not expected", given, expected)):
+        missing = ", ".join(repr(entry) for entry in entries if named and entry not in others)
+        missing = textwrap.shorten(missing, 160, placeholder=" …")
+        if text and missing: text += f" {label}: {missing}."
+    if text: return text
+    keys = expected if is_dict else range(len(expected))
     texts = (difference(given[key], expected[key], f"{name}[{key!r}]") for key in keys)
     return next(filter(None, texts), "")
-
-# %% ../../nbs/exercises/00_check.ipynb #comparable
-def comparable(value: Any) -> Any:
-    "Return what is compared of a value: a model's weights and mode, an exception's words."
-    if isinstance(value, nn.Module): return {**value.state_dict(), "training": value.training}
-    return repr(value) if isinstance(value, BaseException) else value
 
 # %% ../../nbs/exercises/00_check.ipynb #difference-any
 def difference(given: Any, expected: Any, name: str = "the result") -> str:
     "Say how a value differs from the expected one, or return an empty string."
-    if any(isinstance(given, kind) and isinstance(expected, kind)
-           for kind in (nn.Module, BaseException)):
-        given, expected = comparable(given), comparable(expected)
-    if type(given) is int and isinstance(expected, float): given = float(given)
+    if given is expected: return ""
+    if text := type_difference(given, expected, name): return text
     kind = kind_of(expected)
-    if not isinstance(given, kind) or isinstance(given, bool) != isinstance(expected, bool):
-        return type_difference(given, kind, name)
     if kind is Tensor: return tensor_difference(given, expected, name)
+    if kind is float:
+        return tensor_difference(*torch.tensor([given, expected], dtype=torch.float64), name)
     if kind in (dict, list, tuple): return container_difference(given, expected, name)
-    if kind.__eq__ is object.__eq__: return ""  # a tokenizer, say: only its type can be compared
-    close = kind is float and (math.isclose(given, expected, rel_tol=1e-4, abs_tol=1e-5)
-                               or math.isnan(given) and math.isnan(expected))
-    if close or given == expected: return ""
-    if kind is bytes:
-        return f"{name} has other bytes than expected: {len(given)} instead of {len(expected)}."
+    if isinstance(expected, nn.Module):
+        given, expected = ({**each.state_dict(), "training": each.training}
+                           for each in (given, expected))
+        return container_difference(given, expected, name)
+    opaque = kind.__eq__ is object.__eq__  # an exception or a tokenizer, say
+    if given == expected or opaque and short(given) == short(expected): return ""
     return f"{name} is {short(given, limit=100)}; expected {short(expected, limit=100)}."
 
 # %% ../../nbs/exercises/00_check.ipynb #undisturbed
 @contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    "Start from seed 0, and put back afterwards what a call may change for the whole program."
-    folder, dtype, gradients = os.getcwd(), torch.get_default_dtype(), torch.is_grad_enabled()
-    with torch.random.fork_rng(devices=[]):
+def undisturbed(function: Callable, without: tuple[str, ...]) -> Iterator[None]:
+    "Start from seed 0, refuse what is forbidden, and put back afterwards what a call may change."
+    with torch.random.fork_rng(devices=[]), contextlib.ExitStack() as afterwards:
         torch.manual_seed(0)
-        try: yield
-        finally:
-            os.chdir(folder)
-            torch.set_default_dtype(dtype)
-            torch.set_grad_enabled(gradients)
-
-# %% ../../nbs/exercises/00_check.ipynb #refusal
-def refusal(name: str) -> Callable:
-    def refuse(*args, **kwargs): raise RuntimeError(f"this exercise asks you to do without {name}")
-    return refuse
-
-# %% ../../nbs/exercises/00_check.ipynb #refusing
-@contextlib.contextmanager
-def refusing(names: tuple[str, ...], function: Callable) -> Iterator[None]:
-    "Let the functions of these names raise, also where the learner's page has imported them."
-    page = getattr(function, "__globals__", {})
-    with contextlib.ExitStack() as afterwards:
-        for name in names:
-            module, _, attribute = name.rpartition(".")
-            original, refuse = pkgutil.resolve_name(name), refusal(name)
+        afterwards.callback(os.chdir, os.getcwd())
+        afterwards.callback(torch.set_default_dtype, torch.get_default_dtype())
+        afterwards.callback(torch.set_grad_enabled, torch.is_grad_enabled())
+        page = getattr(function, "__globals__", {})  # it may have imported what is forbidden
+        for name in without:
+            original, (module, _, attribute) = pkgutil.resolve_name(name), name.rpartition(".")
+            refusal = RuntimeError(f"this exercise asks you to do without {name}")
+            refuse = mock.Mock(side_effect=refusal)
             patch = mock.patch.object(pkgutil.resolve_name(module), attribute, refuse)
             afterwards.enter_context(patch)
             for key in [key for key, value in page.items() if value is original]:
@@ -287,46 +243,50 @@ def refusing(names: tuple[str, ...], function: Callable) -> Iterator[None]:
         yield
 
 # %% ../../nbs/exercises/00_check.ipynb #copy-into
-def copy_into(folder: Path, path: Path) -> Path:
-    "Copy the file or folder at a path, if there is one, and return the path of the copy."
-    if path.is_dir(): shutil.copytree(path, folder / path.name, symlinks=True)
-    elif path.is_file(): shutil.copy(path, folder / path.name)
-    return folder / path.name
+def copy_into(folder: Path, value: Any) -> Any:
+    "Copy an argument; for a path, copy the file or folder there, if there is one."
+    if not isinstance(value, Path): return copy.deepcopy(value)
+    if value.is_dir(): shutil.copytree(value, folder / value.name, symlinks=True)
+    elif value.is_file(): shutil.copy(value, folder / value.name)
+    return folder / value.name
 
 # %% ../../nbs/exercises/00_check.ipynb #run
-def run(function: Callable, arguments: tuple, folder: Path, without: tuple = ()) -> tuple:
-    "Return a call's result or exception, and what became of the copies that it got."
+def run(
+    function: Callable, arguments: dict[str, Any], folder: Path, without: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    "Return a call's result or exception, and what became of the copies that it got, by name."
     shutil.rmtree(folder, ignore_errors=True)  # the files of the call before
     folder.mkdir()
-    copies = [copy_into(folder, argument) if isinstance(argument, Path) else argument
-              for argument in copy.deepcopy(arguments)]
-    with undisturbed(), refusing(without, function):
-        try: result = function(*copies)
+    copies = {f"the argument {name}": copy_into(folder, value) for name, value in arguments.items()}
+    with undisturbed(function, without):
+        try: result = function(*copies.values())
         except (Exception, SystemExit) as error: result = error
-    return result, *(files_in(each) if isinstance(each, Path) else each for each in copies)
+    left = {name: files_in(value) if isinstance(value, Path) else value
+            for name, value in copies.items()}
+    return {"the result": result, **left}
 
 # %% ../../nbs/exercises/00_check.ipynb #line-of
-def line_of(error: BaseException, function: Callable) -> str:
-    "Say in which line of a function, or of a helper in the same file, an exception arose."
+def error_text(error: BaseException, function: Callable) -> str:
+    "Write an exception, with the line of the function, or of a helper beside it, that raised it."
+    text = short(error, limit=200).removesuffix(".")
     code = getattr(inspect.unwrap(function), "__code__", None)
     frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)
-              if code and frame.f_code.co_filename == code.co_filename]
-    named = [(raising, line) for raising, line in frames  # not a <lambda> or <listcomp>
-             if raising is code or not raising.co_name.startswith("<")]
-    if not named: return ""
-    raising, line = named[-1]
+              if code and frame.f_code.co_filename == code.co_filename
+              and (frame.f_code is code or frame.f_code.co_name[0] != "<")]  # no <listcomp>
+    if not frames: return text
+    raising, line = frames[-1]
     name = "your function" if raising is code else raising.co_name
     source = linecache.getline(code.co_filename, line).strip()
-    return f", in line {line - raising.co_firstlineno + 1} of {name}: {source}"
+    return f"{text}, in line {line - raising.co_firstlineno + 1} of {name}: {source}"
 
 # %% ../../nbs/exercises/00_check.ipynb #call-difference
-def call_difference(given: tuple, expected: tuple, names: list[str]) -> str:
+def call_difference(given: dict[str, Any], expected: dict[str, Any]) -> str:
     "Say how a call differs from the expected one, by its result or by its arguments afterwards."
-    if text := difference(given[0], expected[0]): return text
-    texts = (difference(*pair, f"the argument {name}")
-             for *pair, name in zip(given[1:], expected[1:], names))
-    prefix = "the result is right, but not what the call does to its arguments: "
-    return next((prefix + text for text in texts if text), "")
+    for name in expected:
+        prefix = "the result is right, but not what the call does to its arguments: "
+        text = difference(given[name], expected[name], name)
+        if text: return prefix * (name != "the result") + text
+    return ""
 
 # %% ../../nbs/exercises/00_check.ipynb #paragraphs
 def paragraphs(function: Callable) -> list[str]:
@@ -334,35 +294,34 @@ def paragraphs(function: Callable) -> list[str]:
     return [" ".join(part.split()) for part in (inspect.getdoc(function) or "").split("\n\n")]
 
 # %% ../../nbs/exercises/00_check.ipynb #two-at-once
-def two_at_once(yours: list, right: list, made: dict[Callable, list]) -> list[Callable]:
+def two_at_once(yours: list, right: list, mistakes: list[Callable], calls: Callable) -> tuple:
     "Return the two mistakes whose errors add up to yours, if there is only one such pair."
-    errors = {mistake: [one - other for one, other in zip(results, right)]
-              for mistake, results in {**made, None: yours}.items()
-              if all(type(result) is int for result in (*results, *right))}
-    mine = errors.pop(None, None)
-    pairs = [pair for pair in combinations(errors, 2) if all(map(all, map(errors.get, pair)))
-             and [sum(both) for both in zip(*map(errors.get, pair))] == mine]
-    return list(pairs[0]) if len(pairs) == 1 and len(right) > 1 else []
+    def errors(made: Iterator[dict]) -> list[int]:
+        pairs = [(one["the result"], other["the result"]) for one, other in zip(made, right)]
+        whole = all(type(one) is type(other) is int for one, other in pairs)
+        return [one - other for one, other in pairs] if whole else []
+    mine = errors(yours)
+    found = {mistake: errors(calls(mistake)) for mistake in mistakes if len(mine) > 1}
+    pairs = [(one, other) for one, other in combinations(found, 2)
+             if all(found[one] + found[other])
+             and [sum(both) for both in zip(found[one], found[other])] == mine]
+    return pairs[0] if len(pairs) == 1 else ()
 
 # %% ../../nbs/exercises/00_check.ipynb #recognize
-def recognize(yours: list, right: list, mistakes: dict[Callable, Callable], names: list) -> list:
+def recognize(yours: list, right: list, mistakes: list[Callable], calls: Callable) -> tuple:
     "Return the mistake, or the two mistakes, that give the same on all inputs."
-    def agree(one, other):
-        return not call_difference(one, other, names) and not call_difference(other, one, names)
-    for mistake, calls in mistakes.items():
-        if all(map(agree, yours, calls())): return [mistake]
-    results = lambda calls: [result for result, *_ in calls]
-    if any(type(result) is not int for result in results(yours)): return []
-    return two_at_once(results(yours), results(right),
-                       {mistake: results(calls()) for mistake, calls in mistakes.items()})
+    differ = lambda one, other: call_difference(one, other) or call_difference(other, one)
+    for mistake in mistakes:
+        if not any(map(differ, yours, calls(mistake))): return (mistake,)
+    return two_at_once(yours, right, mistakes, calls)
 
 # %% ../../nbs/exercises/00_check.ipynb #find-cause
-def find_cause(function: Callable, result: Any, mistakes: list[Callable], seen: str) -> str:
+def find_cause(function: Callable, result: Any, mistakes: tuple[Callable, ...], seen: str) -> str:
     "Return the likely cause of a failure; `seen` is what can be seen from outside."
-    messages = [paragraphs(mistake)[0] for mistake in mistakes]
-    if messages: return " ".join(["Two mistakes at once."] * (len(messages) > 1) + messages)
-    if not isinstance(result, BaseException): return seen
-    return f"{short(result, limit=200).removesuffix('.')}{line_of(result, function)}"
+    if mistakes:
+        start = "Two mistakes at once. " * (len(mistakes) > 1)
+        return start + " ".join(paragraphs(mistake)[0] for mistake in mistakes)
+    return error_text(result, function) if isinstance(result, BaseException) else seen
 
 # %% ../../nbs/exercises/00_check.ipynb #verdict
 @dataclass(frozen=True, repr=False)
@@ -382,14 +341,11 @@ def prompt(name: str) -> Verdict:
 
 # %% ../../nbs/exercises/00_check.ipynb #unwritten
 def unwritten(function: Callable) -> bool:
-    "Tell whether the body of a function is still `...`."
-    def documented():
-        "Return nothing."
-        ...
-    def bare(): ...
+    "Tell whether the body of a function is still `...`: it returns None and does nothing else."
     code = getattr(inspect.unwrap(function), "__code__", None)
-    if not code or not {*code.co_consts[-1:]} <= {None, ...}: return False
-    return code.co_code in (documented.__code__.co_code, bare.__code__.co_code)
+    steps = {step.opname for step in dis.get_instructions(code)} if code else {"not Python"}
+    returning = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
+    return steps <= returning and code.co_consts[-1] in (None, ...)
 
 # %% ../../nbs/exercises/00_check.ipynb #table-text
 def table_text(title: str, rows: list[tuple[str, str]]) -> str:
@@ -402,62 +358,55 @@ def judge(exercise: Exercise, function: Callable) -> Verdict:
     "Compare a function with an exercise's answer on all its inputs."
     function = getattr(function, "answer", function)  # a teacher may check the exercise itself
     if unwritten(function): return prompt(exercise.name)
-    inputs, names = exercise.inputs(), list(inspect.signature(exercise.answer).parameters)
+    names = inspect.signature(exercise.answer).parameters
+    inputs = [dict(zip(names, call)) for call in exercise.inputs()]
     own = function in (exercise.answer, *exercise.mistakes)  # may call what a learner may not
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         calls = lambda each, without=(): (run(each, call, Path(folder), without) for call in inputs)
         right = list(calls(exercise.answer))
         yours = list(calls(function, () if own else exercise.without))
-        seen = [call_difference(*pair, names) for pair in zip(yours, right)]
-        index = next((index for index, text in enumerate(seen) if text), None)
-        if index is None: return Verdict(True, f"{exercise.name}: passed, on {len(inputs)} inputs.")
-        (result, *_), (expected, *_) = yours[index], right[index]
+        seen = list(map(call_difference, yours, right))
+        if not any(seen): return Verdict(True, f"{exercise.name}: passed, on {len(inputs)} inputs.")
+        index = seen.index(next(filter(None, seen)))
+        result, expected = yours[index]["the result"], right[index]["the result"]
         if result is ...: return prompt(exercise.name)
-        each = {mistake: functools.partial(calls, mistake) for mistake in exercise.mistakes}
-        mistakes = recognize(yours, right, each, names)
+        mistakes = recognize(yours, right, exercise.mistakes, calls)
     cause = find_cause(function, result, mistakes, seen[index])
     shown = short_beside(result, expected)
     if isinstance(result, BaseException):  # the cause has its words, unless it is a mistake
         shown = f"raises {shown if mistakes else type(result).__name__}"
-    given = zip(names, inputs[index])
-    rows = [*(("input", f"{name} = {short_input(value)}") for name, value in given),
-            ("yours", shown), ("expected", short_beside(expected, result)), ("cause", cause)]
+    rows = [("input", f"{name} = {short_input(value)}") for name, value in inputs[index].items()]
+    rows += ("yours", shown), ("expected", short_beside(expected, result)), ("cause", cause)
     title = f"{exercise.name}: not yet, on input {index + 1} of {len(inputs)}"
-    return Verdict(False, table_text(title, rows), cause, tuple(mistakes))
+    return Verdict(False, table_text(title, rows), cause, mistakes)
 
 # %% ../../nbs/exercises/00_check.ipynb #plain
 def plain(value: Any) -> Any:
     "Return an answer in the one spelling that is compared."
-    if isinstance(value, str): return value.strip().lower()
     if hasattr(value, "tolist"): value = value.tolist()
+    if isinstance(value, str): return value.strip().lower()
+    if isinstance(value, float) and value.is_integer(): return int(value)
     return tuple(map(plain, value)) if isinstance(value, (list, tuple)) else value
-
-# %% ../../nbs/exercises/00_check.ipynb #same-answer
-def same_answer(one: Any, other: Any) -> bool:
-    one, other = plain(one), plain(other)
-    return not difference(one, other) or not difference(other, one)
 
 # %% ../../nbs/exercises/00_check.ipynb #other-answer
 def other_answer(question: Question, given: Any) -> str:
     "Say what can be said about an answer for which there is no reason."
-    kind, given_kind = kind_of(plain(question.answer)), kind_of(plain(given))
-    if kind is str:
+    if isinstance(question.answer, str):
         choices = sorted([question.answer, *question.reasons])
         return f"Choose one of {', '.join(map(repr, choices))}."
-    if given_kind is not kind and {given_kind, kind} != {int, float}:
-        return type_difference(given, kind, "your answer")
-    if kind is tuple and len(plain(given)) != len(question.answer):
-        return count_difference(plain(given), question.answer, "your answer")
-    return f'{short(given)} is not the answer. For a hint, call hint("{question.name}").'
+    facts = plain(given), plain(question.answer), "your answer"
+    return type_difference(*facts) or count_difference(*facts) or (
+        f'{short(given)} is not the answer. For a hint, call hint("{question.name}").')
 
 # %% ../../nbs/exercises/00_check.ipynb #judge-answer
 def judge_answer(question: Question, given: Any) -> Verdict:
     "Compare a value with a question's answer, and don't show the answer if they differ."
     if given is ...: return prompt(question.name)
-    if same_answer(given, question.answer):
+    same = lambda value: not difference(plain(given), plain(value))
+    if same(question.answer):
         return Verdict(True, table_text(f"{question.name}: passed.", [("why", question.why)]))
-    reasons = (reason for wrong, reason in question.reasons.items() if same_answer(given, wrong))
-    cause = next(reasons, "") or other_answer(question, given)
+    reasons = [reason for wrong, reason in question.reasons.items() if same(wrong)]
+    cause = reasons[0] if reasons else other_answer(question, given)
     rows = [("yours", short(given)), ("cause", cause)]
     return Verdict(False, table_text(f"{question.name}: not yet", rows), cause)
 
@@ -465,10 +414,14 @@ def judge_answer(question: Question, given: Any) -> Verdict:
 LESSONS = "models", "inside", "checkpoints", "batches", "families", "faster"
 
 # %% ../../nbs/exercises/00_check.ipynb #find
-def find(name: str) -> Exercise | Question:
-    "Return the exercise of a name, from this notebook or else from the lessons' modules."
+def find(exercise: Callable | str) -> Exercise | Question:
+    "Return an exercise by its name or by a function of its name."
+    name = getattr(exercise, "__name__", exercise)
+    if not isinstance(name, str):
+        raise TypeError(f"expected a function or a name; given: {type(exercise).__name__}. "
+                        "Write the name of your function, without parentheses behind it.")
     if name not in EXERCISES:
-        here = dict(EXERCISES)
+        here = dict(EXERCISES)  # an exercise of this notebook stays
         for lesson in LESSONS: importlib.import_module(f"tinybert.course.{lesson}")
         EXERCISES.update(here)
     if name not in EXERCISES:
@@ -476,18 +429,10 @@ def find(name: str) -> Exercise | Question:
         raise ValueError(f"There is no exercise {name!r}. Did you mean {nearest!r}?")
     return EXERCISES[name]
 
-# %% ../../nbs/exercises/00_check.ipynb #name-of
-def name_of(exercise: Callable | str) -> str:
-    "Return the name of an exercise that is given by its name or by a function."
-    name = getattr(exercise, "__name__", exercise)
-    if isinstance(name, str): return name
-    raise TypeError(f"expected a function or a name; given: {type(exercise).__name__}. "
-                    "Write the name of your function, without parentheses behind it.")
-
 # %% ../../nbs/exercises/00_check.ipynb #state
 CHECKING: list[str] = []  # the exercise that is being checked
 REMEDIES: dict[str, str] = {}  # how to mend what was recognized last, by exercise
-HINTED: dict[str, int] = {}  # how many steps of a hint were shown, by exercise
+HINTED: Counter[str] = Counter()  # how many hints were shown, by exercise
 
 # %% ../../nbs/exercises/00_check.ipynb #check
 def check(
@@ -498,9 +443,8 @@ def check(
     if CHECKING:
         raise RuntimeError("check is called by a function that is being checked. "
                            "Call it below the function.")
-    name, given = name_of(function), answer[0] if answer else function
-    exercise = find(name)
-    is_function = isinstance(exercise, Exercise)
+    exercise, given = find(function), answer[0] if answer else function
+    name, is_function = getattr(function, "__name__", function), isinstance(exercise, Exercise)
     if isinstance(function, str) != len(answer) or is_function and not callable(given):
         kind, call = ("a function", name) if is_function else ("a question", f'"{name}", answer')
         raise TypeError(f"{name} is {kind}. Check it with check({call}).")
@@ -522,15 +466,14 @@ class Note:
     def _repr_markdown_(self) -> str | None: return self.markdown
 
 # %% ../../nbs/exercises/00_check.ipynb #hint
-def hint(
-    exercise: Callable | str,  # the name of the exercise
-) -> Note:
+def hint(exercise: Callable | str) -> Note:
     "Show a hint that says what to look at, and at the second call one that says how to mend it."
-    found = find(name_of(exercise))
-    step = HINTED[found.name] = min(HINTED.get(found.name, 0) + 1, 2)
-    text = step == 2 and REMEDIES.get(found.name) or found.hints[step - 1]
-    more = f'\nFor the next step, call hint("{found.name}") again.' if step == 1 else ""
-    return Note(textwrap.fill(text, 88) + more)
+    found = find(exercise)
+    HINTED[found.name] += 1
+    if HINTED[found.name] > 1:
+        return Note(textwrap.fill(REMEDIES.get(found.name) or found.hints[1], 88))
+    more = f'For the next step, call hint("{found.name}") again.'
+    return Note(f"{textwrap.fill(found.hints[0], 88)}\n{more}")
 
 # %% ../../nbs/exercises/00_check.ipynb #source-of
 def source_of(function: Callable) -> str:
@@ -541,11 +484,9 @@ def source_of(function: Callable) -> str:
     return "\n".join(lines[tree.lineno - 1:])
 
 # %% ../../nbs/exercises/00_check.ipynb #solution
-def solution(
-    exercise: Callable | str,  # the name of the exercise
-) -> Note:
+def solution(exercise: Callable | str) -> Note:
     "Show the right answer to an exercise, and why it is right."
-    found = find(name_of(exercise))
+    found = find(exercise)
     if isinstance(found, Question): source, why = f"answer = {found.answer!r}", found.why
     else: source, why = source_of(found.answer), " ".join(paragraphs(found.answer))
     return Note(f"{source}\n\n{why}", f"```python\n{source}\n```\n\n{why}")
