@@ -1448,7 +1448,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'tinybert.unpadding.Packing.masked': ('attention.html#packing.masked', 'tinybert/unpadding.py'),
                                     'tinybert.unpadding.Packing.pack': ('attention.html#packing.pack', 'tinybert/unpadding.py'),
                                     'tinybert.unpadding.Packing.unpack': ('attention.html#packing.unpack', 'tinybert/unpadding.py'),
-                                    'tinybert.unpadding.arrange': ('attention.html#arrange', 'tinybert/unpadding.py'),
                                     'tinybert.unpadding.attend': ('attention.html#attend', 'tinybert/unpadding.py'),
                                     'tinybert.unpadding.attention': ('attention.html#attention', 'tinybert/unpadding.py'),
                                     'tinybert.unpadding.count_positions': ('attention.html#count_positions', 'tinybert/unpadding.py'),

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['attention', 'first_tokens', 'count_positions', 'first_vectors', 'Group', 'group_by_length', 'attend', 'is_tracing',
-           'arrange', 'Packing']
+           'Packing']
 
 # %% ../nbs/02_attention.ipynb #unpadding-imports
 import copy, math
@@ -65,52 +65,37 @@ class Group:
 def group_by_length(real: Tensor) -> tuple[Tensor, list[Group]]:
     "Return where real tokens (B, T) are in the flattened batch, by length, and their groups."
     lengths, order = real.sum(dim=1).sort(stable=True)  # (B,)
-    B, T = real.shape
-    columns = torch.arange(T, device=real.device).expand(B, T)
-    kept = real[order]
-    index, columns = (order[:, None] * T + columns)[kept], columns[kept]  # (N,)
+    rows, columns = real[order].nonzero(as_tuple=True)  # (N,)
     lengths, sizes = lengths[lengths > 0].unique_consecutive(return_counts=True)
     shapes = list(zip(sizes.tolist(), lengths.tolist()))  # (G, L) of each group
     parts = columns.split([G * L for G, L in shapes])
-    return index, [Group(G, L, part.view(G, L)) for (G, L), part in zip(shapes, parts)]
+    groups = [Group(G, L, part.view(G, L)) for (G, L), part in zip(shapes, parts)]
+    return order[rows] * real.shape[1] + columns, groups
 
 # %% ../nbs/02_attention.ipynb #c68797ea
 def attend(
-    groups: list[Group],  # the texts that the N tokens form, in their order
-    query: Tensor,  # (N, H, D)
-    key: Tensor,  # (N, H, D)
-    value: Tensor,  # (N, H, D)
+    group: Group,  # the texts that the tokens form
+    query: Tensor,  # (G · L, H, D)
+    key: Tensor,  # (G · L, H, D)
+    value: Tensor,  # (G · L, H, D)
     dropout: float = 0.0,  # probability of setting an attention weight to 0
-    weights: list[Tensor] | None = None,  # collects the attention weights, (G, H, L, L) per group
+    weights: list[Tensor] | None = None,  # collects the attention weights, (G, H, L, L)
 ) -> Tensor:
-    "Return each token's attended values, from its own text only, (N, H, D)."
-    attended, counts = [], [group.size * group.length for group in groups]
-    for group, *parts in zip(groups, *(vectors.split(counts) for vectors in (query, key, value))):
-        shape = group.size, group.length
-        q, k, v = (part.unflatten(0, shape).transpose(1, 2) for part in parts)  # (G, H, L, D)
-        if weights is None: mixed = F.scaled_dot_product_attention(q, k, v, group.mask, dropout)
-        else:
-            mixed, of_group = attention(q, k, v, group.mask, dropout)
-            weights.append(of_group)
-        attended.append(mixed.transpose(1, 2).flatten(0, 1))  # (G · L, H, D)
-    return torch.cat(attended) if len(attended) > 1 else attended[0]
+    "Return each token's attended values, from its own text only, (G · L, H, D)."
+    shape = group.size, group.length
+    query, key, value = (vectors.unflatten(0, shape).transpose(1, 2)
+                         for vectors in (query, key, value))  # (G, H, L, D)
+    if weights is None:
+        attended = F.scaled_dot_product_attention(query, key, value, group.mask, dropout)
+    else:
+        attended, of_group = attention(query, key, value, group.mask, dropout)
+        weights.append(of_group)
+    return attended.transpose(1, 2).flatten(0, 1)
 
 # %% ../nbs/02_attention.ipynb #d191844c
 def is_tracing() -> bool:
     "Tell whether torch is recording operations, so that Python's `if` can't depend on the data."
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
-
-# %% ../nbs/02_attention.ipynb #arrange
-def arrange(
-    real: Tensor,  # (B, T) bool: True for real tokens
-    count: int,  # how many are real; 0: mask the padding, don't take it out
-) -> tuple[Tensor | None, list[Group]]:
-    "Return where packed tokens are in the flattened batch (None: all stay), and their groups."
-    (B, T), columns = real.shape, torch.arange(real.shape[1], device=real.device)[None]  # (1, T)
-    if count == B * T: return None, [Group(B, T, columns)]
-    if count: return group_by_length(real)
-    usable = real | ~real.any(dim=1, keepdim=True)  # (B, T)
-    return None, [Group(B, T, columns, usable[:, None, None, :])]
 
 # %% ../nbs/02_attention.ipynb #911cc71a
 class Packing:
@@ -122,12 +107,16 @@ class Packing:
         unpad: bool = True,  # False: padding stays in the batch, and is masked
         output_attentions: bool = False,  # True: padding stays, and attention weights are kept
     ):
-        full, unpad = attention_mask is None, unpad and not output_attentions and not is_tracing()
+        full, stays = attention_mask is None, not unpad or output_attentions or is_tracing()
         given = torch.ones(shape, device=device) if full else attention_mask.to(device)
         self.real = given.bool()  # (B, T)
-        count = self.real.numel() if full else int(self.real.sum()) if unpad else 0
-        self.index, self.groups = arrange(self.real, count)
         self.weights = [] if output_attentions else None  # (B, H, T, T) of each layer
+        whole = Group(*shape, torch.arange(shape[1], device=device)[None])
+        self.index, self.groups = None, [whole]  # index in the flattened batch; None: all stay
+        count = 0 if stays else int(self.real.sum())
+        if full or count == self.real.numel(): return
+        if count: self.index, self.groups = group_by_length(self.real)
+        else: whole.mask = (self.real | ~self.real.any(dim=1, keepdim=True))[:, None, None, :]
 
     def pack(self, values: Tensor) -> Tensor:
         "Return what belongs to packed tokens: (B, T, …) becomes (N, …), unless padding stays."
@@ -142,8 +131,11 @@ class Packing:
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -> Tensor:
         "Return each token's attended values, from its own text only; all are (…, H, D)."
-        flat = (vectors.flatten(0, -3) for vectors in (query, key, value))  # (N, H, D) each
-        return attend(self.groups, *flat, dropout, self.weights).reshape(query.shape)
+        counts = [group.size * group.length for group in self.groups]
+        parts = (vectors.flatten(0, -3).split(counts) for vectors in (query, key, value))
+        attended = [attend(group, *part, dropout, self.weights)
+                    for group, *part in zip(self.groups, *parts)]
+        return (attended[0] if len(attended) == 1 else torch.cat(attended)).reshape(query.shape)
 
     def masked(self, change: Callable[[Group], Group]) -> "Packing":
         "Return the same packing with other groups: `change` takes a group and returns a new one."
