@@ -20,18 +20,18 @@ from torch import Tensor
 logger = logging.getLogger("tinybert")
 
 # %% ../nbs/01_checkpoint.ipynb #a1699cf7
-REPAIR_HINT = ("A file of the Hub is fetched again by from_pretrained(…, force_download=True); "
-               "any other must be copied again.")
+REPAIR_HINT = "If it comes from the Hub, load it with force_download=True; otherwise copy it again."
 
 # %% ../nbs/01_checkpoint.ipynb #read-json
 def read_json(path: Path, kind: type = dict) -> dict | list:
     "Return a JSON file's content; raise OSError if it's damaged, or not of this kind."
-    try: content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, kind): return content
+        raise ValueError(f"it holds a {type(content).__name__}")
     except ValueError as error:
-        raise OSError(f"{path} is damaged, it is no valid JSON: {error}. {REPAIR_HINT}") from error
-    if isinstance(content, kind): return content
-    expected = "names and values in braces" if kind is dict else "a list"
-    raise OSError(f"{path} holds a {type(content).__name__}; expected {expected}. {REPAIR_HINT}")
+        raise OSError(f"{path} is damaged; expected a JSON {kind.__name__}: {error}. "
+                      f"{REPAIR_HINT}") from error
 
 # %% ../nbs/01_checkpoint.ipynb #check-name
 def check_name(name: str) -> None:
@@ -81,7 +81,7 @@ class Checkpoint:
 
 # %% ../nbs/01_checkpoint.ipynb #describe-missing
 def describe_missing(source: Checkpoint, what: str) -> str:
-    "Return a message about something that a checkpoint doesn't have, with what's known about why."
+    "Return a message about something that a checkpoint doesn't have; it says what's known of why."
     name = f"{source.name}/{source.subfolder}" if source.subfolder else source.name
     if source.offline:
         return f"{name!r}: the cache has no {what}, and the Hub was not asked: {source.offline}."
@@ -105,9 +105,8 @@ def why_offline(local_files_only: bool) -> str | None:
 HUB_ERRORS = {
     "GatedRepoError": "its owner grants access on request. Ask on its page on the Hub, "
                       "then run `hf auth login`.",
-    "RepositoryNotFoundError": "the Hub has no public model of this name, and there is no folder "
-                               "of this name here. Check the spelling; for a private model run "
-                               "`hf auth login` or pass token=….",
+    "RepositoryNotFoundError": "no folder here and no public model on the Hub has this name. Check "
+                               "the spelling; if private, run `hf auth login` or pass token=….",
     "RevisionNotFoundError": "the Hub has this model, but not this revision: "
                              "give a branch, a tag or a commit of it.",
 }
@@ -129,20 +128,19 @@ def download(source: Checkpoint, filename: str) -> str | None:
                                token=source.token)
     except RemoteEntryNotFoundError: return None
     except Exception as error:  # of the network, of HTTP, of the disk: too many kinds to list
-        other = f"its {filename} could not be downloaded. {error}"
-        reason, revision = HUB_ERRORS.get(type(error).__name__, other), source.revision or "main"
-        raise OSError(f"{source.name!r} (revision {revision}): {reason}") from error
+        failed = f"its {filename} could not be downloaded. {error}"
+        where = f"{source.name!r} (revision {source.revision or 'main'})"
+        raise OSError(f"{where}: {HUB_ERRORS.get(type(error).__name__, failed)}") from error
 
 # %% ../nbs/01_checkpoint.ipynb #find-on-hub
 def find_on_hub(source: Checkpoint, filename: str) -> Path | None:
     "Return the path of a file in the cache, after downloading it if need be."
     from huggingface_hub import try_to_load_from_cache
     if source.subfolder: filename = f"{source.subfolder}/{filename}"
-    revision = source.commit or source.revision
     found = None if source.force_download else try_to_load_from_cache(
-        source.name, filename, cache_dir=source.cache_dir, revision=revision)
+        source.name, filename, source.cache_dir, source.commit or source.revision)
     if found is None: found = download(source, filename)
-    if not isinstance(found, str): return None  # the cache knows that the Hub doesn't have it
+    if not isinstance(found, str): return None  # the Hub doesn't have it
     source.commit = Path(found).parents[filename.count("/")].name  # …/snapshots/<commit>/<filename>
     return Path(found)
 
@@ -152,36 +150,35 @@ def opens_checkpoint(method: Callable) -> Callable:
     signature = inspect.signature(method)
     first, source, *own = signature.parameters.values()
     name, *options = inspect.signature(Checkpoint).parameters.values()
-    known = {each.name: each for each in [*options, *own] if each.kind == each.KEYWORD_ONLY}
+    known = {each.name for each in [*options, *own] if each.kind == each.KEYWORD_ONLY}
 
     @functools.wraps(method)
     def opened(cls, name_or_folder: str | os.PathLike, **given):
-        for word in given.keys() - known.keys():
+        for word in given.keys() - known:
             if close := difflib.get_close_matches(word, known, n=1, cutoff=0.8):
                 raise TypeError(f"{method.__name__} has no option {word!r}. "
                                 f"Did you mean {close[0]!r}?")
         chosen = {option.name: given.pop(option.name) for option in options if option.name in given}
         return method(cls, Checkpoint(name_or_folder, **chosen), **given)
 
-    rest = [parameter for parameter in own if parameter.name not in known]
-    opened.__signature__ = signature.replace(parameters=[first, name, *known.values(), *rest])
+    opened.__signature__ = signature.replace(parameters=[first, name, *options, *own])
     opened.__delwrap__ = Checkpoint  # where nbdev finds the comments on the options
     return opened
 
 # %% ../nbs/01_checkpoint.ipynb #91ff4e6c
 def describe_damage(path: Path) -> str:
     "Return what's known about an unreadable weights file: its size, and what it should be."
-    size = path.stat().st_size
-    with open(path, "rb") as file: start = file.read(8)
+    size, longest = path.stat().st_size, 100_000_000  # the library refuses longer headers, too
+    with open(path, "rb") as file: start, rest = file.read(8), file.read(longest)
     if start == b"version ":
         return f"{size} bytes: a Git LFS pointer, not the weights; run `git lfs pull` in its folder"
     if path.suffix != ".safetensors": return f"{size:,} bytes"
     expected = 8 + int.from_bytes(start, "little")  # to the end of the header
-    if expected > 100_000_000:
+    if expected > longest:
         return (f"{size:,} bytes, which do not begin as a safetensors file does: "
                 f"perhaps a web page or another format")
     if expected <= size:
-        header = json.loads(path.read_bytes()[8:expected])
+        header = json.loads(rest[:expected - 8])
         header.pop("__metadata__", None)
         expected += max(entry["data_offsets"][1] for entry in header.values())
     return f"{size:,} bytes; by its header it should have {expected:,}"
@@ -190,18 +187,16 @@ def describe_damage(path: Path) -> str:
 def why_unreadable(path: Path, error: Exception) -> str:
     "Return a message about a weights file that can't be read, and what to do about it."
     if asked := re.search(r"GLOBAL (\S+) was not an allowed global", str(error)):
-        return (f"{path} is refused: while it is read it wants to use {asked[1]}, and weights need "
-                f"nothing of the kind. Such a file can run any program. Delete it, unless you know "
-                f"who made it and why; prefer a .safetensors file.")
+        return (f"{path} is refused: reading it would use {asked[1]}, which weights don't need. "
+                f"Such a file can run any program. Delete it, unless you know who made it and why; "
+                f"prefer a .safetensors file.")
     try: damage = describe_damage(path)
     except (ValueError, LookupError, TypeError, AttributeError):
         damage = f"{path.stat().st_size:,} bytes, and its header makes no sense"
     return f"{path} cannot be read ({damage}). {REPAIR_HINT} The reader says: {error}"
 
 # %% ../nbs/01_checkpoint.ipynb #b7f70572
-def read_weights(
-    path: Path,  # a `.safetensors` file, or a `.bin` file as `torch.save` writes it
-) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
     "Return a file's state dictionary, memory-mapped; raise OSError if it's damaged or unsafe."
     try:
         if path.suffix == ".safetensors":
@@ -215,10 +210,10 @@ def read_weights(
     except Exception as error: raise OSError(why_unreadable(path, error)) from error
 
 # %% ../nbs/01_checkpoint.ipynb #f928401e
-def list_some(names: Iterable[str], most: int = 4) -> str:
-    "Return the first few names as text, and how many there are besides."
+def list_some(names: Iterable[str]) -> str:
+    "Return the first four names as text, and how many there are besides."
     names = sorted(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 # %% ../nbs/01_checkpoint.ipynb #read-shards
 def read_shards(source: Checkpoint, index: str) -> dict[str, Tensor]:
@@ -246,7 +241,7 @@ def read_state(source: Checkpoint) -> dict[str, Tensor]:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     "Open a file that replaces `path` when the block ends, and vanishes if the block raises."
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.unlink(missing_ok=True)  # left by a killed process of the same number
+    part.unlink(missing_ok=True)  # left by a killed process with the same id
     # A nameless file vanishes with its process, so that a killed save leaves nothing behind.
     try: file = os.fdopen(os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o666), "wb")
     except (AttributeError, OSError): file = open(part, "wb")  # the system has no nameless files
@@ -286,10 +281,7 @@ WEIGHT_FILES = re.compile(r"(model|pytorch_model)(-\d+-of-\d+)?\.(safetensors|bi
 
 # %% ../nbs/01_checkpoint.ipynb #e2072f32
 def write_checkpoint(
-    folder: str | os.PathLike,  # created if it doesn't exist
-    config_json: str,  # the text of `config.json`
-    state: dict[str, Tensor],  # the weights
-    *,
+    folder: str | os.PathLike, config_json: str, state: dict[str, Tensor], *,
     safe_serialization: bool = False,  # write `model.safetensors` instead of `pytorch_model.bin`
 ) -> None:
     "Write `config.json` and the weights, both or neither, and remove other weights; raise OSError."

@@ -18,8 +18,7 @@ from .checkpoint import Checkpoint, opens_checkpoint, write_files
 def count(default: int) -> int:
     "Return a dataclass field for a whole number from 1 up."
     def allows(value) -> bool: return type(value) is int and value >= 1  # True is an int, too
-    expected = "a whole number from 1 up"
-    return field(default=default, metadata={"expected": expected, "allows": allows})
+    return field(default=default, metadata=dict(allows=allows, expected="a whole number from 1 up"))
 
 # %% ../nbs/00_config.ipynb #limit-probability
 def probability(default: float | None) -> float | None:
@@ -27,16 +26,11 @@ def probability(default: float | None) -> float | None:
     def allows(value) -> bool:
         if value is None: return default is None
         return isinstance(value, (int, float)) and 0 <= value <= 1
-    return field(default=default, metadata={"expected": "from 0 to 1", "allows": allows})
+    return field(default=default, metadata=dict(allows=allows, expected="from 0 to 1"))
 
 # %% ../nbs/00_config.ipynb #9822aeac
-def check_names(
-    names: Iterable[str],  # the names given
-    known: list[str],  # the names that exist
-    owner: str,  # whose names they are, for the message
-    what: str = "setting",  # what they name
-) -> None:
-    "Raise TypeError for a name that isn't known, with the nearest one that is."
+def check_names(names: Iterable[str], known: list[str], owner: str, what: str = "setting") -> None:
+    "Raise TypeError for an unknown name; the message has its owner and the nearest known name."
     for name in names:
         if name in known: continue
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
@@ -53,7 +47,7 @@ def config_dataclass(cls: type) -> type:
     @functools.wraps(init)  # so that `help` and `?` show the settings
     def checked_init(self, **settings):
         for name in settings.keys() & cls.attribute_map.keys():
-            raise TypeError(f"{cls.__name__} calls {name!r} {cls.attribute_map[name]!r}.")
+            raise TypeError(f"{cls.__name__} takes {cls.attribute_map[name]!r}, not {name!r}.")
         check_names(settings, known, cls.__name__)
         init(self, **settings)
 
@@ -64,7 +58,7 @@ def config_dataclass(cls: type) -> type:
 class Settings:
     "Hold settings as attributes, each checked when it's set."
     supported = {}  # setting → the only value that this package supports
-    attribute_map = {}  # name that code may use → the setting's own name, where that differs
+    attribute_map = {}  # common name → this architecture's own name, where that differs
 
     def __getattr__(self, name: str):  # called only when there is no such attribute
         if name in self.attribute_map: return getattr(self, self.attribute_map[name])
@@ -77,10 +71,9 @@ class Settings:
 
     def check_setting(self, name: str, value) -> None:
         "Raise ValueError if a setting can't have this value."
-        known = self.__dataclass_fields__
-        limit = known[name].metadata if name in known else {}
-        if limit and not limit["allows"](value):
-            raise ValueError(f"{name} is {value!r}; it must be {limit['expected']}.")
+        setting = self.__dataclass_fields__.get(name)
+        if setting and setting.metadata and not setting.metadata["allows"](value):
+            raise ValueError(f"{name} is {value!r}; it must be {setting.metadata['expected']}.")
         if value != self.supported.get(name, value):
             raise ValueError(f"{name} is {value!r}; only {self.supported[name]!r} is supported.")
 
@@ -91,19 +84,14 @@ def check_sizes(config: Settings) -> None:
     "Raise ValueError for sizes that don't go together."
     width, heads, padding = config.hidden_size, config.num_attention_heads, config.pad_token_id
     if width % heads:
-        raise ValueError(f"hidden_size is {width} and num_attention_heads is {heads}: each "
-                         f"head gets an equal part of the width, so it must be a multiple of the "
-                         f"number of heads.")
+        raise ValueError(f"hidden_size is {width} and num_attention_heads is {heads}; "
+                         f"the width must be a multiple of the number of heads.")
     if padding is not None and not 0 <= padding < config.vocab_size:
-        raise ValueError(f"pad_token_id is {padding}, but the vocabulary has the ids 0 … "
-                         f"{config.vocab_size - 1}.")
+        raise ValueError(f"pad_token_id is {padding}; it must be one of the vocabulary's ids, "
+                         f"0 … {config.vocab_size - 1}.")
 
 # %% ../nbs/00_config.ipynb #make-config
-def make_config(
-    cls: type,  # a subclass of `PreTrainedConfig`
-    settings: dict,  # the content of a `config.json`; what the class doesn't know is kept
-    overrides: dict,  # settings that replace the file's
-) -> Settings:
+def make_config(cls: type, settings: dict, overrides: dict) -> Settings:
     "Return a config with a file's settings; raise ValueError if they belong to another model."
     if settings.get("model_type", cls.model_type) != cls.model_type:
         raise ValueError(f"This config has the model_type {settings['model_type']!r}, "
@@ -113,10 +101,8 @@ def make_config(
     settings = {cls.attribute_map.get(name, name): value for name, value in settings.items()}
     if "num_labels" in overrides: settings |= {"id2label": None, "label2id": None}
     config = cls(**{name: value for name, value in settings.items() if name in known} | overrides)
-    for name, value in settings.items():
-        if name in known | {"model_type", "tinybert_version"}: continue
-        config.check_setting(name, value)
-        vars(config)[name] = value
+    for name, value in settings.items():  # what the class doesn't know is kept
+        if name not in known | {"model_type", "tinybert_version"}: setattr(config, name, value)
     return config
 
 # %% ../nbs/00_config.ipynb #label-settings
@@ -125,7 +111,7 @@ class LabelSettings(Settings):
     "Hold a classifier's labels: how many there are, and their names."
     num_labels: int = count(2)  # number of labels that a classifier chooses from
     id2label: dict[int, str] | None = None  # their names; num_labels follows from it
-    label2id: dict[str, int] | None = None  # the same the other way round; follows from id2label
+    label2id: dict[str, int] | None = None  # the same the other way around; follows from id2label
     problem_type: str | None = None  # kind of classification, see `classification_loss`
 
     def __post_init__(self):
@@ -152,11 +138,10 @@ class PreTrainedConfig(LabelSettings):
         check_sizes(self)
 
     def to_dict(self) -> dict:
-        "Return the settings, the `model_type` and this package's version; labels only if named."
-        unsaid = {setting.name for setting in fields(LabelSettings)
-                  if getattr(self, setting.name) == setting.default}
-        settings = {name: value for name, value in vars(self).items() if name not in unsaid}
-        return {**settings, "model_type": self.model_type, "tinybert_version": __version__}
+        "Return the settings, `model_type` and this package's version; labels only if not default."
+        defaults = {setting.name: setting.default for setting in fields(LabelSettings)}
+        told = {k: v for k, v in vars(self).items() if k not in defaults or v != defaults[k]}
+        return {**told, "model_type": self.model_type, "tinybert_version": __version__}
 
     def to_json_string(self) -> str:
         "Return the text of a `config.json`: the settings as sorted JSON."
