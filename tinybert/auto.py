@@ -90,5 +90,4 @@ class BertTokenizer(PreTrainedTokenizer):
     "Load a tokenizer of any family (`transformers.BertTokenizer` is for BERT alone)."
     families = {model_type: family.tokenizer for model_type, family in FAMILIES.items()}
 
-# %% ../nbs/09_choosing.ipynb #auto-tokenizer
 class AutoTokenizer(BertTokenizer): "Load a checkpoint's tokenizer (`transformers.AutoTokenizer`)."

@@ -135,10 +135,10 @@ def make_output(
 ) -> ModelOutput:
     "Return hidden states and attention weights as a batch again, with zeros for padding."
     states = [packing.unpack(hidden_states) for hidden_states in states]  # (B, T, C)
-    first, padding = first_vectors(states[-1], packing.real), ~packing.real[:, None, :, None]
+    padding = ~packing.real[:, None, :, None]  # (B, 1, T, 1)
     return ModelOutput(
         last_hidden_state=states[-1],
-        pooler_output=pooler(first) if pooler is not None else None,  # (B, C)
+        pooler_output=None if pooler is None else pooler(first_vectors(states[-1], packing.real)),
         hidden_states=tuple(states) if output_hidden_states else None,
         attentions=packing.weights and tuple(w.masked_fill(padding, 0) for w in packing.weights))
 
@@ -184,9 +184,9 @@ def rename_weights(state: dict[str, Tensor], renames: Renames) -> dict[str, Tens
     return renamed
 
 # %% ../nbs/04_pretrained.ipynb #289e02f4
-def prefix_rename(keys, prefix: str, wanted: bool) -> Renames:
+def prefix_rename(state: dict[str, Tensor], prefix: str, wanted: bool) -> Renames:
     "Return what adds a prefix to a file's names, or removes it, if they aren't as wanted."
-    there = any(key.startswith(f"{prefix}.") for key in keys)
+    there = any(key.startswith(f"{prefix}.") for key in state)
     if there == wanted: return ()
     return ((re.compile("^"), f"{prefix}."),) if wanted else ((re.compile(rf"^{prefix}\."), ""),)
 
@@ -197,9 +197,9 @@ class ConfiguredModel(nn.Module):
     base_model_prefix = ""  # what the encoder's names begin with in the file of a model with a head
     renames = OLD_NAMES  # names in files and ours, in order; backwards for saving and messages
     tied_weights = {  # another name that a file may have for a weight → our name
-        "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
-        "lm_head.decoder.weight": "embeddings.word_embeddings.weight",
-        "decoder.weight": "embeddings.tok_embeddings.weight"}
+        "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",  # BERT
+        "lm_head.decoder.weight": "embeddings.word_embeddings.weight",  # most others
+        "decoder.weight": "embeddings.tok_embeddings.weight"}  # ModernBERT
     optional = ()  # parts that a checkpoint may lack; they are then None
     head = ()  # parts that may be new: they start at random, with a warning
     first_position = 0  # row of the position embeddings for a text's first token
