@@ -132,14 +132,13 @@ class FamilyEmbeddings(nn.Module):
     "Add positions, and token types if there are any; project to the model's width."
     def __init__(self, config: PreTrainedConfig):
         super().__init__()
-        E = getattr(config, "embedding_size", config.hidden_size)
+        C, E = config.hidden_size, getattr(config, "embedding_size", config.hidden_size)
         types = getattr(config, "type_vocab_size", 0)
         self.word_embeddings = make_embedding(config.vocab_size, E, config.pad_token_id)
         self.position_embeddings = make_embedding(config.max_position_embeddings, E)
         self.token_type_embeddings = make_embedding(types, E) if types else None
         self.LayerNorm = nn.LayerNorm(E, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        C = config.hidden_size
         self.project = nn.Identity() if E == C else nn.Linear(E, C)
 
     def forward(self, inputs_embeds: Tensor, token_type_ids: Tensor,
@@ -206,7 +205,7 @@ class AlbertEncoder(nn.Module):
     def __init__(self, config: AlbertConfig):
         super().__init__()
         layers, groups = config.num_hidden_layers, config.num_hidden_groups
-        self.order = [int(n / (layers / groups)) for n in range(layers)]  # which group is next
+        self.order = [int(n / (layers / groups)) for n in range(layers)]  # each one's group
         self.albert_layer_groups = nn.ModuleList(
             nn.ModuleDict({"albert_layers": nn.ModuleList([BertLayer(config)])})  # as in its files
             for _ in range(groups))

@@ -199,7 +199,8 @@ class MaskedLMHead(PredictionHead):
         if self.bias is not None: nn.init.zeros_(self.bias)
 
     def forward(self, hidden_states: Tensor, word_embeddings: Tensor) -> Tensor:
-        return F.linear(super().forward(hidden_states), word_embeddings, self.bias)  # (B, T, V)
+        hidden_states = super().forward(hidden_states)  # (B, T, E)
+        return F.linear(hidden_states, word_embeddings, self.bias)  # (B, T, vocab_size)
 
 # %% ../nbs/08_heads.ipynb #489d58b5
 class ForMaskedLM(HeadModel):
