@@ -27,6 +27,7 @@ layer_operations = question("layer_operations", answer=layer_work(),
         layer_work(wide=1): "You counted one matrix of C × I. One of them widens the vector; what "
                             "does the other one do?",
         layer_work(products=0): "That's the six matrices without attention.",
+        layer_work(square=0, wide=0): "That's attention without the six matrices.",
         layer_work(products=1): "You counted half of attention. It has two products: queries with "
                                 "keys, and weights with values.",
         layer_work(pairs=15 ** 2): "You let each token attend to the tokens of all three texts. "
@@ -59,7 +60,7 @@ def fraction_inputs() -> list[tuple[list[int], int]]:
     "positions. Add them up over all batches, and divide sum(lengths) by that."))
 def padding_fraction(lengths: list[int], batch_size: int) -> float:
     """Every position that isn't a real token is padding, so the answer is one minus the fraction of
-    real tokens. Adding up before dividing gives a large batch its due weight."""
+    real tokens. Adding up before dividing lets a large batch count for more."""
     starts = range(0, len(lengths), batch_size)
     batches = [lengths[start:start + batch_size] for start in starts]
     positions = sum(len(batch) * max(batch) for batch in batches)
@@ -99,6 +100,14 @@ def divides_by_real_tokens(lengths, batch_size):
 
     Divide by the number of all positions, real tokens and padding together."""
     return positions_of(cut(lengths, batch_size)) / sum(lengths) - 1
+
+# %% ../../nbs/exercises/06_faster.ipynb #fraction-count
+@padding_fraction.mistake
+def counts_the_padding(lengths, batch_size):
+    """It returns how many positions are padding. The task asks for a fraction.
+
+    Divide by the number of all positions."""
+    return positions_of(cut(lengths, batch_size)) - sum(lengths)
 
 # %% ../../nbs/exercises/06_faster.ipynb #fraction-mean
 @padding_fraction.mistake
@@ -260,6 +269,15 @@ def skips_long_texts(lengths, max_positions):
 
     Start a new batch whenever a text doesn't fit, whatever its length."""
     return [batch for batch in fill(lengths, max_positions) if lengths[batch[0]] <= max_positions]
+
+# %% ../../nbs/exercises/06_faster.ipynb #batches-empty
+@padded_batches.mistake
+def keeps_an_empty_batch(lengths, max_positions):
+    """It returns an empty batch before a text that's longer than the budget.
+
+    Close a batch only if there's a text in it."""
+    empty = [[]] if max(lengths) > max_positions else []
+    return empty + fill(lengths, max_positions)
 
 # %% ../../nbs/exercises/06_faster.ipynb #batches-wrong
 @padded_batches.wrong
