@@ -43,20 +43,17 @@ def rotate(vectors: Tensor, angles: Angles) -> Tensor:
     return rotated.to(vectors.dtype)  # (…, H, D)
 
 # %% ../nbs/07_modernbert.ipynb #61ea6db3
-def slide_window(
-    group: Group,  # texts of one length
-    window: int,  # `local_attention`, in tokens; half of it reaches to either side
-) -> Group:
-    "Return the group with a sliding-window mask (Beltagy et al. 2020, section 3.1)."
+def slide_window(group: Group, window: int) -> Group:
+    "Mask what's over half a `window` of tokens away (Beltagy et al. 2020, section 3.1)."
     near = (group.distances().abs() <= window // 2)[:, None]  # (1 or G, 1, L, L)
     if group.mask is None and not is_tracing() and near.all(): return group
     if group.mask is not None: near = near & group.mask  # (B, 1, T, T)
     return replace(group, mask=near | ~near.any(dim=-1, keepdim=True))
 
 # %% ../nbs/07_modernbert.ipynb #382a5b98
-def alternate_layers(count: int, every: int = 3) -> list[str]:
+def alternate_layers(layers: int, every: int = 3) -> list[str]:
     "Return each layer's kind: full attention in the first one, and then in one out of `every`."
-    return ["sliding_attention" if n % every else "full_attention" for n in range(count)]
+    return ["sliding_attention" if n % every else "full_attention" for n in range(layers)]
 
 # %% ../nbs/07_modernbert.ipynb #complete-rope
 ROPE_THETA = {"full_attention": 160_000.0, "sliding_attention": 10_000.0}  # kind → default base
@@ -65,8 +62,8 @@ ROPE_THETA = {"full_attention": 160_000.0, "sliding_attention": 10_000.0}  # kin
 def complete_rope(rope_parameters: dict | None, bases: dict[str, float]) -> dict[str, dict]:
     "Return the settings of the rotary embeddings, with these bases where none are given."
     given = rope_parameters or {}
-    default = lambda base: {"rope_type": "default", "rope_theta": base}
-    return given | {kind: default(base) | (given.get(kind) or {}) for kind, base in bases.items()}
+    return given | {kind: {"rope_type": "default", "rope_theta": base} | (given.get(kind) or {})
+                    for kind, base in bases.items()}
 
 # %% ../nbs/07_modernbert.ipynb #modern-heads-config
 @config_dataclass
@@ -77,8 +74,8 @@ class ModernBertHeadConfig(PreTrainedConfig):
     classifier_dropout: float = probability(0.0)  # before the classifier, in training only
     classifier_bias: bool = False  # whether the head's first linear layer has a bias
     classifier_activation: str = "gelu"  # the activation after that layer
-    deterministic_flash_attn: bool = False  # of transformers' FlashAttention
-    sparse_prediction: bool = False  # of transformers' masked-LM training
+    deterministic_flash_attn: bool = False  # for transformers' FlashAttention
+    sparse_prediction: bool = False  # for transformers' masked-LM training
     sparse_pred_ignore_index: int = -100  # the same
     tie_word_embeddings: bool = True  # whether the masked-LM head reuses the word embeddings
 
@@ -146,9 +143,9 @@ def check_modern(config: ModernBertConfig) -> None:
             f"layer_types has {len(layers)} entries ({', '.join(sorted(set(layers)))}) for "
             f"{config.num_hidden_layers} layers; give one of {kinds} for each, or leave it out.")
     for kind, rope in config.rope_parameters.items():
-        known = kind in ROPE_THETA and rope.keys() == {"rope_type", "rope_theta"}
-        theta = rope["rope_theta"] if known and rope["rope_type"] == "default" else None
-        if not isinstance(theta, (int, float)) or theta <= 0:
+        theta = rope.get("rope_theta") if kind in ROPE_THETA else None
+        plain = rope == {"rope_type": "default", "rope_theta": theta}
+        if not (plain and isinstance(theta, (int, float)) and theta > 0):
             raise ValueError(
                 f"rope_parameters has {kind!r}: {rope!r}; supported is, for each of "
                 f"{kinds}, {{'rope_type': 'default', 'rope_theta': a number above 0}}.")
@@ -231,11 +228,8 @@ def init_modern(model: nn.Module, config: ModernBertConfig) -> None:
         nn.init.trunc_normal_(parameter, 0, deviation, -cutoff * deviation, cutoff * deviation)
 
 # %% ../nbs/07_modernbert.ipynb #run-layers
-def inputs_by_kind(
-    config: ModernBertConfig,  # its window, bases and width of a head
-    packing: Packing,  # which tokens attend to each other in a layer with full attention
-    position_ids: Tensor,  # (…,) int
-) -> dict[str, tuple[Packing, Angles]]:
+def inputs_by_kind(config: ModernBertConfig, packing: Packing,
+                   position_ids: Tensor) -> dict[str, tuple[Packing, Angles]]:
     "Return for each kind of layer what it needs besides the hidden states."
     D = config.hidden_size // config.num_attention_heads
     near = packing.masked(lambda group: slide_window(group, config.local_attention))
