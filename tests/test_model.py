@@ -394,7 +394,7 @@ ONES = torch.ones(2, 3, dtype=torch.long)
     (dict(input_ids=IDS[:, :0]), ValueError, ["input_ids", "(2, 0)"]),
     (dict(), ValueError, ["input_ids", "inputs_embeds"]),
     (dict(input_ids=IDS, inputs_embeds=torch.zeros(2, 3, 24)), ValueError, ["input_ids", "inputs_embeds", "not both"]),
-    (dict(inputs_embeds=torch.zeros(3, 24)), ValueError, ["inputs_embeds", "(3, 24)", "(texts, tokens, width)"]),
+    (dict(inputs_embeds=torch.zeros(3, 24)), ValueError, ["inputs_embeds", "(3, 24)", "(texts, tokens, 24)"]),
     (dict(inputs_embeds=torch.zeros(2, 3, 25)), ValueError, ["inputs_embeds", "25", "24"]),
     (dict(inputs_embeds=torch.zeros(1, 21, 24)), ValueError, ["21 tokens", "20 positions"]),
     (dict(input_ids=IDS, attention_mask=torch.ones(2, 4)), ValueError, ["attention_mask", "(2, 4)", "(2, 3)"]),

@@ -121,7 +121,7 @@ class BertEncoder(nn.Module):
         self.layer = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
 
     def forward(self, hidden_states: Tensor, packing: Packing, keep: bool = False) -> list[Tensor]:
-        "Return the last hidden states, (…, C), in a list; `keep` puts the earlier ones before."
+        "Return a list: the last hidden states, (…, C), and before them all earlier ones if `keep`."
         states = [hidden_states]
         for layer in self.layer: states = (states if keep else []) + [layer(states[-1], packing)]
         return states

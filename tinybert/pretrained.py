@@ -38,7 +38,7 @@ class ModelOutput(dict):
 
 # %% ../nbs/04_pretrained.ipynb #check-tensor
 def check_tensor(name: str, value: Tensor, shape: tuple | None = None) -> None:
-    "Raise TypeError for what isn't a tensor, ValueError for one of another shape than the input."
+    "Raise TypeError for what isn't a tensor, ValueError for a tensor of another shape."
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is a {type(value).__name__}; give a tensor: torch.tensor(…).")
     if shape is not None and value.shape != shape:
@@ -46,16 +46,15 @@ def check_tensor(name: str, value: Tensor, shape: tuple | None = None) -> None:
                          f"expected a tensor of the shape {shape}, like the input.")
 
 # %% ../nbs/04_pretrained.ipynb #check-batch
-def check_batch(model: "PreTrainedModel", name: str, given: Tensor) -> tuple[int, int]:
-    "Return B and T; raise TypeError or ValueError if it isn't a batch, or too long for the model."
+def check_batch(model: nn.Module, name: str, given: Tensor) -> tuple[int, int]:
+    "Return B and T; raise TypeError or ValueError for what isn't a batch that the model can take."
     check_tensor(name, given)
-    shape, axes = tuple(given.shape), ["texts", "tokens", "width"][:2 + (name == "inputs_embeds")]
-    if len(shape) != len(axes):
-        raise ValueError(f"{name} has the shape {shape}; expected ({', '.join(axes)}). A single "
-                         f"text needs a batch of one: add [None] or put the list in brackets.")
-    B, T, *width = shape
-    if width and width != [E := model.get_input_embeddings().embedding_dim]:
-        raise ValueError(f"{name} has vectors of width {width[0]}; this model's are of width {E}.")
+    shape, E = tuple(given.shape), model.get_input_embeddings().embedding_dim
+    width, axes = ((), "texts, tokens") if name == "input_ids" else ((E,), f"texts, tokens, {E}")
+    if len(shape) < 2 or shape[2:] != width:
+        raise ValueError(f"{name} has the shape {shape}; expected ({axes}). A single text needs a "
+                         f"batch of one: add [None] or put the list in brackets.")
+    B, T = shape[:2]
     if T == 0: raise ValueError(f"{name} has the shape {shape}: there isn't a single token in it.")
     if T > (longest := model.config.max_position_embeddings - model.first_position):
         raise ValueError(f"The texts are {T} tokens long; this model has {longest} positions. "
@@ -74,14 +73,14 @@ def check_ids(name: str, ids: Tensor, limit: int, advice: str) -> None:
                          f"it must lie in 0 … {limit - 1}. {advice}")
 
 # %% ../nbs/04_pretrained.ipynb #d459437c
-def check_inputs(model: "PreTrainedModel", inputs: dict[str, Tensor | None]) -> None:
+def check_inputs(model: nn.Module, inputs: dict[str, Tensor | None]) -> None:
     "Raise TypeError or ValueError for inputs that the model or each other rule out."
     batch = [name for name in ("input_ids", "inputs_embeds") if inputs[name] is not None]
     if len(batch) != 1: raise ValueError("Give either input_ids or inputs_embeds, and not both.")
-    shape, sizes = check_batch(model, *batch, inputs[batch[0]]), model.config
+    shape, config = check_batch(model, *batch, inputs[batch[0]]), model.config
     for name, value in inputs.items():
         if value is not None and name not in batch: check_tensor(name, value, shape)
-    mask, types = inputs["attention_mask"], getattr(sizes, "type_vocab_size", 0)
+    mask, types = inputs["attention_mask"], getattr(config, "type_vocab_size", 0)
     others = () if mask is None or is_tracing() else mask[(mask != 0) & (mask != 1)]
     if len(others):
         raise ValueError(f"attention_mask has the value {others[0]}; "
@@ -89,10 +88,10 @@ def check_inputs(model: "PreTrainedModel", inputs: dict[str, Tensor | None]) -> 
     if inputs["token_type_ids"] is not None and not types:
         raise ValueError("This architecture has no token types: leave token_type_ids out.")
     for name, limit, advice in (
-        ("input_ids", sizes.vocab_size,
+        ("input_ids", config.vocab_size,
          "Was the text encoded with this checkpoint's own tokenizer?"),
         ("token_type_ids", types, "0 is for the first text, 1 for the second."),
-        ("position_ids", sizes.max_position_embeddings, "They are rows of the position embeddings.")
+        ("position_ids", config.max_position_embeddings, "They index the position embeddings.")
     ):
         if inputs[name] is not None: check_ids(name, inputs[name], limit, advice)
 
@@ -109,11 +108,11 @@ def warn_of_padding(model: nn.Module, input_ids: Tensor) -> None:
 
 # %% ../nbs/04_pretrained.ipynb #pack-inputs
 def pack_inputs(
-    model: "PreTrainedModel",  # an encoder
+    model: nn.Module,  # an encoder
     inputs: dict[str, Tensor | None],  # the first five arguments of `BertModel.forward`, by name
     output_attentions: bool,  # whether the packing keeps attention weights
 ) -> tuple[Packing, Tensor, Tensor, Tensor]:
-    "Check a batch; return its packing, its word embeddings (…, E), token types and positions (…,)."
+    "Check a batch; return its packing, word embeddings (…, E), token types and positions (…,)."
     check_inputs(model, inputs)
     given, embeds, mask, types, positions = (inputs[name] for name in (
         "input_ids", "inputs_embeds", "attention_mask", "token_type_ids", "position_ids"))
@@ -150,8 +149,7 @@ def init_weights(model: nn.Module, deviation: float) -> None:
         if isinstance(part, (nn.Linear, nn.Embedding)): nn.init.normal_(part.weight, std=deviation)
         elif hasattr(part, "reset_parameters"): part.reset_parameters()
         if isinstance(part, nn.Linear) and part.bias is not None: nn.init.zeros_(part.bias)
-        if isinstance(part, nn.Embedding) and part.padding_idx is not None:
-            with torch.no_grad(): part.weight[part.padding_idx].zero_()
+        if getattr(part, "padding_idx", None) is not None: part.weight.data[part.padding_idx] = 0
 
 # %% ../nbs/04_pretrained.ipynb #3ac45c43
 Renames = tuple[tuple[str | re.Pattern, str], ...]  # a name in files and our name, in order
@@ -177,18 +175,17 @@ def rename_weights(state: dict[str, Tensor], renames: Renames) -> dict[str, Tens
     "Return a file's weights under our names; raise ValueError if two get one name."
     renamed = {}
     for key, tensor in state.items():
-        if not (new := to_ours(key, renames)): continue
+        new = to_ours(key, renames)
         if new in renamed:
             raise ValueError(f"The weights {key!r} and another one would both be named {new!r}.")
-        renamed[new] = tensor
+        if new: renamed[new] = tensor
     return renamed
 
 # %% ../nbs/04_pretrained.ipynb #289e02f4
 def prefix_rename(state: dict[str, Tensor], prefix: str, wanted: bool) -> Renames:
     "Return what adds a prefix to a file's names, or removes it, if they aren't as wanted."
-    there = any(key.startswith(f"{prefix}.") for key in state)
-    if there == wanted: return ()
-    return ((re.compile("^"), f"{prefix}."),) if wanted else ((re.compile(rf"^{prefix}\."), ""),)
+    if wanted and any(key.startswith(f"{prefix}.") for key in state): return ()
+    return ((re.compile(rf"^({prefix}\.)?"), f"{prefix}." if wanted else ""),)
 
 # %% ../nbs/04_pretrained.ipynb #configured-model
 class ConfiguredModel(nn.Module):
@@ -225,16 +222,16 @@ class ConfiguredModel(nn.Module):
 # %% ../nbs/04_pretrained.ipynb #join-tied
 def join_tied(model: ConfiguredModel, state: dict[str, Tensor]) -> None:
     "Take tied weights from whatever name a file has them under; raise ValueError if copies differ."
-    for copy, original in model.tied_weights.items():
-        if copy not in state or original in state and "lm_head" not in model.head: continue
-        tensor = state.pop(copy)
-        if not torch.equal(tensor, state.setdefault(original, tensor)):
-            raise ValueError(f"This checkpoint's {copy} differs from its {original}; "
+    for other, ours in model.tied_weights.items():
+        if other not in state or (ours in state and "lm_head" not in model.head): continue
+        tensor = state.pop(other)
+        if not torch.equal(tensor, state.setdefault(ours, tensor)):
+            raise ValueError(f"This checkpoint's {other} differs from its {ours}; "
                              f"only a decoder that is tied to the word embeddings is supported.")
 
 # %% ../nbs/04_pretrained.ipynb #missing-weights
 def check_weights(model: ConfiguredModel, state: dict[str, Tensor], name: str) -> None:
-    "Raise ValueError if weights are missing or have other shapes; log what is new or left over."
+    "Raise ValueError for missing weights and other shapes; log what is new or left over."
     wanted, kind = model.state_dict(), type(model).__name__
     unexpected, missing = state.keys() - wanted.keys(), wanted.keys() - state.keys()
     listed = lambda keys: list_some(to_theirs(key, model.renames) for key in keys)
@@ -277,7 +274,7 @@ def choose_config(config_class: type, source: Checkpoint, config: PreTrainedConf
 
 # %% ../nbs/04_pretrained.ipynb #d3fc973d
 def load_model(model_class: type, source: Checkpoint, config: PreTrainedConfig,
-               dtype: torch.dtype | str) -> "PreTrainedModel":
+               dtype: torch.dtype | str) -> ConfiguredModel:
     "Return a model in evaluation mode with a checkpoint's weights; parts of its head may be new."
     with torch.device("meta"): model = model_class(config)  # no memory, no random numbers
     state = read_state(source)
@@ -290,10 +287,9 @@ def load_model(model_class: type, source: Checkpoint, config: PreTrainedConfig,
     check_weights(model, state, source.name)
     known = {key: state[key].to(dtype) for key in model.state_dict().keys() & state.keys()}
     model.load_state_dict(known, strict=False, assign=True)
-    for module in model.modules():
-        if any(weight.is_meta for weight in module.parameters(recurse=False)):
-            fresh = module.to_empty(device="cpu", recurse=False).to(dtype)
-            init_weights(fresh, config.initializer_range)
+    for part, module in model.named_modules():
+        if part in model.head and any(weight.is_meta for weight in module.parameters()):
+            init_weights(module.to_empty(device="cpu").to(dtype), config.initializer_range)
     return model.eval()
 
 # %% ../nbs/04_pretrained.ipynb #f83e9c04
@@ -317,8 +313,7 @@ class PreTrainedModel(ConfiguredModel):
         "Write `config.json` and the weights, both or neither; raise OSError if that fails."
         config = copy.deepcopy(self.config)
         config.check()
-        dtype = str(self.dtype).removeprefix("torch.")
-        vars(config).update(architectures=[type(self).__name__], dtype=dtype)
+        config.architectures, config.dtype = [type(self).__name__], str(self.dtype).split(".")[1]
         vars(config).pop("torch_dtype", None)  # the older name of the same fact
         state = {to_theirs(key, self.renames): weight for key, weight in self.state_dict().items()}
         write_checkpoint(folder, config.to_json_string(), state,
