@@ -1,5 +1,6 @@
 "Embedding: the vectors of sentence-transformers, in order, from any iterable, within bounded memory; errors name the text."
 
+import inspect
 import io
 import json
 import random
@@ -14,7 +15,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from torch.testing import assert_close
 
 import tinybert.embedding
-from tinybert import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM, embed, read_pooling
+from tinybert import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM, Checkpoint, embed, read_pooling
 from tinybert.embedding import POOLINGS, pool, token_batches
 from tinybert.heads import ENCODERS, FAMILIES
 
@@ -335,8 +336,8 @@ def test_an_error_of_the_generator_is_the_callers(model, tokenizer):
 # What cannot work
 
 @pytest.mark.parametrize("options, message", [
-    (dict(pooling="first"), "pooling is 'first'; expected one of mean, cls, max."),
-    (dict(pooling=None), "pooling is None; expected one of mean, cls, max."),
+    (dict(pooling="first"), "pooling is 'first'; expected one of 'mean', 'cls', 'max'."),
+    (dict(pooling=None), "pooling is None; expected one of 'mean', 'cls', 'max'."),
     *[(dict(batch_tokens=value), f"batch_tokens is {value!r}; it must be a whole number from 1 up.") for value in (0, -1, 2.0, True, "8")],
     *[(dict(max_length=value), f"max_length is {value!r}; it must be a whole number from 3 (one token and the special ones) to 20, the model's limit.")
       for value in (21, 2, 0, -1, 6.0, True, "6")],
@@ -470,7 +471,14 @@ def test_a_plain_checkpoint_says_nothing(folder): assert read_pooling(folder) ==
 
 def test_a_damaged_file_is_named(checkpoint):
     with pytest.raises(OSError, match="1_Pooling/config.json is damaged"): read_pooling(checkpoint(describe(MEAN) | {"1_Pooling/config.json": b"{"}))
-    with pytest.raises(OSError, match="modules.json holds a dict; expected a list"): read_pooling(checkpoint({"modules.json": b"{}"}))
+    with pytest.raises(OSError, match="modules.json is damaged; expected a JSON list: it holds a dict"): read_pooling(checkpoint({"modules.json": b"{}"}))
+
+
+def test_the_options_are_those_of_from_pretrained(folder):
+    assert list(inspect.signature(read_pooling).parameters) == list(inspect.signature(Checkpoint).parameters)
+    assert read_pooling(name_or_folder=folder, revision="main") == read_pooling(folder) == {}
+    with pytest.raises(TypeError, match="read_pooling has no option 'revison'. Did you mean 'revision'?"): read_pooling(folder, revison="main")
+    with pytest.raises(TypeError, match="name_or_folder"): read_pooling()
 
 
 def test_from_the_hub_once(hub, files, tmp_path):

@@ -145,23 +145,27 @@ def find_on_hub(source: Checkpoint, filename: str) -> Path | None:
     return Path(found)
 
 # %% ../nbs/01_checkpoint.ipynb #hub-options
-def opens_checkpoint(method: Callable) -> Callable:
-    "Let a method that takes a `Checkpoint` be called with a name or folder and its options."
-    signature = inspect.signature(method)
-    first, source, *own = signature.parameters.values()
+def opens_checkpoint(function: Callable) -> Callable:
+    "Let what takes a `Checkpoint`, first or after `cls`, be called with a name and its options."
+    signature = inspect.signature(function)
+    own = list(signature.parameters.values())
+    first, source = [own.pop(0)] if own[0].name == "cls" else [], own.pop(0)
     name, *options = inspect.signature(Checkpoint).parameters.values()
     known = {each.name for each in [*options, *own] if each.kind == each.KEYWORD_ONLY}
 
-    @functools.wraps(method)
-    def opened(cls, name_or_folder: str | os.PathLike, **given):
+    def call(name_or_folder: str | os.PathLike, *bound, **given):
         for word in given.keys() - known:
             if close := difflib.get_close_matches(word, known, n=1, cutoff=0.8):
-                raise TypeError(f"{method.__name__} has no option {word!r}. "
+                raise TypeError(f"{function.__name__} has no option {word!r}. "
                                 f"Did you mean {close[0]!r}?")
         chosen = {option.name: given.pop(option.name) for option in options if option.name in given}
-        return method(cls, Checkpoint(name_or_folder, **chosen), **given)
+        return function(*bound, Checkpoint(name_or_folder, **chosen), **given)
 
-    opened.__signature__ = signature.replace(parameters=[first, name, *options, *own])
+    def method(cls, name_or_folder: str | os.PathLike, **given):
+        return call(name_or_folder, cls, **given)
+
+    opened = functools.wraps(function)(method if first else call)
+    opened.__signature__ = signature.replace(parameters=[*first, name, *options, *own])
     opened.__delwrap__ = Checkpoint  # where nbdev finds the comments on the options
     return opened
 
