@@ -81,4 +81,4 @@ def test_auto_model_takes_a_config_of_ones_own(tmp_path):
     model = AutoModel.from_pretrained(tmp_path, config=config, hidden_dropout_prob=0.25)
     assert type(model) is tinybert.RobertaModel and model.config.hidden_dropout_prob == 0.25
     assert config.hidden_dropout_prob != 0.25
-    with pytest.raises(TypeError, match="give a config, not a dict"): AutoModel.from_config(config.to_dict())
+    with pytest.raises(TypeError, match="config is a dict; give what AutoConfig returns"): AutoModel.from_config(config.to_dict())

@@ -30,7 +30,7 @@ class AutoConfig:
 
     @classmethod
     def from_dict(cls, settings: dict, **overrides) -> PreTrainedConfig:
-        "Return the config for the content of a `config.json`; raise ValueError for other models'."
+        "Return the config for a `config.json`'s content; raise ValueError if its class is unknown."
         if (model_type := settings.get("model_type")) in FAMILIES:
             return FAMILIES[model_type].config_class.from_dict(settings, **overrides)
         raise ValueError(f"The config has the model_type {model_type!r}; "
@@ -52,16 +52,16 @@ class AutoModel:
 
     @classmethod
     def class_for(cls, config: PreTrainedConfig) -> type:
-        "Return the class for a config; raise ValueError if there is none."
+        "Return the class for a config; raise TypeError or ValueError if there is none."
         if not isinstance(config, PreTrainedConfig):
-            raise TypeError(f"give a config, not a {type(config).__name__}.")
+            raise TypeError(f"config is a {type(config).__name__}; give what AutoConfig returns.")
         if config.model_type in cls.classes: return cls.classes[config.model_type]
         raise ValueError(f"{cls.__name__} has no class for the model_type {config.model_type!r}; "
                          f"it knows {', '.join(cls.classes)}.")
 
     @classmethod
     def from_config(cls, config: PreTrainedConfig) -> PreTrainedModel:
-        "Make a model of the class for a config, with random weights, in training mode."
+        "Make a model for a config, with random weights, in training mode."
         return cls.class_for(config)(config)
 
     @classmethod

@@ -64,7 +64,7 @@ class FamilyModel(BertModel):
         if not self.family.positions_after_padding: return
         if config.pad_token_id is None:
             name = type(self).__name__
-            raise ValueError(f"{name} counts positions from pad_token_id; it is None.")
+            raise ValueError(f"pad_token_id is None; {name} needs one, to count positions from it.")
         self.first_position = config.pad_token_id + 1
 
 # %% ../nbs/06_families.ipynb #d08c9d44
@@ -282,7 +282,7 @@ class MPNetEncoder(BertEncoder):
         self.relative_attention_bias = make_embedding(buckets, H)
 
     def add_bias(self, group: Group) -> Group:
-        "Return the group with what its tokens' distances add to the scores as its mask."
+        "Return the group with a mask that adds each distance's number to the scores."
         buckets = distance_bucket(group.distances(), self.relative_attention_bias.num_embeddings)
         bias = self.relative_attention_bias(buckets).permute(0, 3, 1, 2)  # (1 or G, H, L, L)
         if group.mask is not None: bias = bias.masked_fill(~group.mask, float("-inf"))
