@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SPECIAL_TOKENS', 'ROBERTA_TOKENS', 'ALBERT_TOKENS', 'TRUNCATIONS', 'INPUTS', 'BERT_TOKENIZER', 'check_special_tokens',
-           'Vocabulary', 'check_option', 'pad', 'to_tensors', 'set_truncation', 'as_batch', 'encode_batch',
+           'Vocabulary', 'TokenText', 'check_option', 'pad', 'to_tensors', 'set_truncation', 'as_batch', 'encode_batch',
            'BatchEncoding', 'PreTrainedTokenizer', 'TokenizerFacts', 'build_wordpiece', 'add_special_tokens',
-           'build_tokenizer', 'read_optional', 'read_settings', 'read_tokenizer', 'build_byte_level']
+           'build_tokenizer', 'read_optional', 'read_settings', 'read_tokenizer', 'save_tokenizer', 'build_byte_level']
 
 # %% ../nbs/05_encoding.ipynb #56dc3808
 import json, re
@@ -15,7 +15,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Callable, Iterable
 import torch
-from tokenizers import (AddedToken, Encoding, Tokenizer, decoders, models, normalizers,
+from tokenizers import (AddedToken, Tokenizer, decoders, models, normalizers,
                         pre_tokenizers, processors)
 from torch import Tensor
 from .checkpoint import REPAIR_HINT, Checkpoint, opens_checkpoint, write_files
@@ -39,7 +39,7 @@ def check_special_tokens(backend: Tokenizer, settings: dict, files: str) -> None
 
 # %% ../nbs/05_encoding.ipynb #b6d8c644
 class Vocabulary:
-    "Look up tokens and ids, and turn ids back into text."
+    "Look up tokens and ids."
     def __init__(self, backend: Tokenizer, settings: dict):
         check_special_tokens(backend, settings, "it")
         backend.no_truncation(); backend.no_padding()  # some files have them switched on
@@ -76,6 +76,14 @@ class Vocabulary:
         token, last = self.backend.id_to_token(ids) if ids >= 0 else None, len(self) - 1
         if token is not None: return token
         raise ValueError(f"There is no token with the id {ids}; this tokenizer has 0 … {last}.")
+
+# %% ../nbs/05_encoding.ipynb #token-text
+class TokenText(Vocabulary):
+    "Cut text into tokens, and turn ids back into text."
+    def tokenize(self, text: str) -> list[str]:
+        "Return the tokens of a text, without special tokens; raise TypeError for what isn't text."
+        if isinstance(text, str): return self.backend.encode(text, add_special_tokens=False).tokens
+        raise TypeError(f"text is a {type(text).__name__}; expected one str.")
 
     def decode(self,
         token_ids: int | list[int] | Tensor,  # the ids of one text
@@ -183,11 +191,19 @@ def as_batch(text: str | list, text_pair: str | list | None) -> list[str | tuple
     return batch
 
 # %% ../nbs/05_encoding.ipynb #encode-batch
+INPUTS = {"input_ids": "ids", "token_type_ids": "type_ids", "attention_mask": "attention_mask"}
+
+
 def encode_batch(
-    backend: Tokenizer, batch: list, add_special_tokens: bool, truncation: bool | str | None,
-) -> list[Encoding]:
-    "Return the backend's encoding of each text or pair; raise ValueError if it can't make one."
-    try: return backend.encode_batch(batch, add_special_tokens=add_special_tokens)
+    tokenizer: Vocabulary, batch: list, add_special_tokens: bool, truncation: bool | str | None,
+    max_length: int | None,
+) -> dict[str, list[list[int]]]:
+    "Return each input's rows, one for each text or pair; raise ValueError for texts it can't take."
+    backend = tokenizer.backend
+    pairs = any(isinstance(item, tuple) for item in batch)
+    specials = backend.num_special_tokens_to_add(pairs) if add_special_tokens else 0
+    set_truncation(backend, truncation, max_length, specials, tokenizer.truncation_side)
+    try: encodings = backend.encode_batch(batch, add_special_tokens=add_special_tokens)
     except Exception as error:  # the library raises plain Exception
         for index, item in enumerate(batch):
             if not re.search("[\ud800-\udfff]", "".join(item)): continue
@@ -196,6 +212,8 @@ def encode_batch(
                              f"files. Read its source again, with the right encoding.") from error
         raise ValueError(f"These texts can't be encoded with {truncation=}: {error}") from error
     finally: backend.no_truncation()  # a call leaves nothing behind
+    return {name: [getattr(encoding, part) for encoding in encodings]
+            for name, part in INPUTS.items() if name in tokenizer.model_input_names}
 
 # %% ../nbs/05_encoding.ipynb #4229e147
 class BatchEncoding(dict):
@@ -213,20 +231,16 @@ class BatchEncoding(dict):
         return BatchEncoding({name: tensor.to(device) for name, tensor in self.items()})
 
 # %% ../nbs/05_encoding.ipynb #359ecfd4
-INPUTS = {"input_ids": "ids", "token_type_ids": "type_ids", "attention_mask": "attention_mask"}
-
-
-class PreTrainedTokenizer(Vocabulary):
+class PreTrainedTokenizer(TokenText):
     "Turn texts into a model's inputs; load and save (`transformers.PreTrainedTokenizerFast`)."
     families: dict[str, "TokenizerFacts"] = {}  # model_type → facts, besides BERT's
 
     def __init__(self, backend: Tokenizer, settings: dict, model_input_names: list[str]):
         super().__init__(backend, settings)
-        self.model_input_names = model_input_names  # what a call returns
-        limit = settings.get("model_max_length") or 0
+        self.model_input_names, limit = model_input_names, settings.get("model_max_length") or 0
         self.model_max_length = limit if 0 < limit < 10**9 else None  # 10**30 means "no limit"
-        self.padding_side = settings.get("padding_side", "right")
-        self.truncation_side = settings.get("truncation_side", "right")
+        self.padding_side, self.truncation_side = (
+            settings.get(name, "right") for name in ("padding_side", "truncation_side"))
 
     def __call__(self,
         text: str | list,  # one text, or a list of texts or of pairs
@@ -240,24 +254,13 @@ class PreTrainedTokenizer(Vocabulary):
     ) -> BatchEncoding:
         "Return a model's inputs; raise TypeError or ValueError for texts or options that can't be."
         batch = as_batch(text, text_pair)
-        if truncation is None and max_length is not None and not padding:
-            truncation = True  # as in transformers
+        if truncation is None and max_length is not None and not padding: truncation = True
         if max_length is None: max_length = self.model_max_length
-        pairs = any(isinstance(item, tuple) for item in batch)
-        specials = self.backend.num_special_tokens_to_add(pairs) if add_special_tokens else 0
-        set_truncation(self.backend, truncation, max_length, specials, self.truncation_side)
-        encodings = encode_batch(self.backend, batch, add_special_tokens, truncation)
-        lists = {name: [getattr(encoding, part) for encoding in encodings]
-                 for name, part in INPUTS.items() if name in self.model_input_names}
+        lists = encode_batch(self, batch, add_special_tokens, truncation, max_length)
         lists = pad(lists, padding, max_length, self.pad_token_id, self.padding_side)
         if return_tensors: return BatchEncoding(to_tensors(lists, return_tensors))
         if isinstance(text, str): lists = {name: rows[0] for name, rows in lists.items()}
         return BatchEncoding(lists)
-
-    def tokenize(self, text: str) -> list[str]:
-        "Return the tokens of a text, without special tokens; raise TypeError for what isn't text."
-        if isinstance(text, str): return self.backend.encode(text, add_special_tokens=False).tokens
-        raise TypeError(f"text is a {type(text).__name__}; expected one str.")
 
     @classmethod
     @opens_checkpoint
@@ -267,11 +270,7 @@ class PreTrainedTokenizer(Vocabulary):
 
     def save_pretrained(self, folder: str | PathLike) -> None:
         "Write `tokenizer.json` and `tokenizer_config.json`; raise OSError if that fails."
-        config = json.dumps(self.settings | {"padding_side": self.padding_side,
-            "truncation_side": self.truncation_side}, indent=2, sort_keys=True)
-        write_files(folder, {
-            "tokenizer.json": lambda file: file.write(self.backend.to_str().encode()),
-            "tokenizer_config.json": lambda file: file.write(config.encode())})
+        save_tokenizer(self, folder)
 
 # %% ../nbs/05_encoding.ipynb #tokenizer-facts
 @dataclass(frozen=True)
@@ -369,6 +368,15 @@ def read_tokenizer(source: Checkpoint,
     try: return Tokenizer.from_file(str(path)), settings, names
     except Exception as error:
         raise OSError(f"{path} is damaged, or no tokenizer: {error}. {REPAIR_HINT}") from error
+
+# %% ../nbs/05_encoding.ipynb #save-tokenizer-files
+def save_tokenizer(tokenizer: PreTrainedTokenizer, folder: str | PathLike) -> None:
+    "Write a tokenizer's two files, both or neither; raise OSError."
+    sides = {name: getattr(tokenizer, name) for name in ("padding_side", "truncation_side")}
+    config = json.dumps(tokenizer.settings | sides, indent=2, sort_keys=True)
+    write_files(folder, {
+        "tokenizer.json": lambda file: file.write(tokenizer.backend.to_str().encode()),
+        "tokenizer_config.json": lambda file: file.write(config.encode())})
 
 # %% ../nbs/05_encoding.ipynb #45a3344a
 def build_byte_level(settings: dict, vocab_file: Path, merges_file: Path) -> Tokenizer:
