@@ -162,3 +162,28 @@ def test_a_difference_names_its_cell():
     stored, fresh = ({"cells": [cell(), cell(text(value))]} for value in ("1.5", "2.5"))
     assert differences(stored, stored) == []
     assert differences(stored, fresh) == ["cell 1: f(x)\n  stored:\n    [text/plain] 1.5\n  fresh:\n    [text/plain] 2.5"]
+
+
+# Cells
+
+EXPORT = re.compile(r"#\| export")
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_no_cell_has_the_id_of_a_heading_or_of_a_definition(name):
+    "The site gives all three as anchors of a page, and an anchor must be there once."
+    anchors, ids = set(), []
+    for cell in read(ROOT / name)["cells"]:
+        source = "".join(cell["source"])
+        ids.append(cell["id"].lower())
+        if cell["cell_type"] == "code": anchors |= set(re.findall(r"(?m)^(?:def|class) (\w+)", source.lower()))
+        else: anchors |= {re.sub(r"[^\w\s-]", "", heading).strip().replace(" ", "-")
+                          for heading in re.findall(r"(?m)^#+ (.+)", source.lower())}
+    assert len(ids) == len(set(ids)) and not anchors & set(ids)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_exported_cells_are_short(name):
+    for cell in read(ROOT / name)["cells"]:
+        lines = [line for line in cell["source"] if not line.startswith("#|")]
+        if EXPORT.match("".join(cell["source"])): assert len(lines) <= 40, cell["id"]

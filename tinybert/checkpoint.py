@@ -111,7 +111,7 @@ HUB_ERRORS = {
                              "give a branch, a tag or a commit of it.",
 }
 
-# %% ../nbs/01_checkpoint.ipynb #download
+# %% ../nbs/01_checkpoint.ipynb #download-cell
 def download(source: Checkpoint, filename: str) -> str | None:
     "Download a file into the cache and return its path, or None if the checkpoint doesn't have it."
     from huggingface_hub import hf_hub_download

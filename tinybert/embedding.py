@@ -31,7 +31,7 @@ def max_pool(hidden_states: Tensor, attention_mask: Tensor) -> Tensor:
     "Return each coordinate's largest number among the real tokens, (B, C)."
     return hidden_states.masked_fill(~attention_mask[:, :, None], float("-inf")).amax(dim=1)
 
-# %% ../nbs/10_embedding.ipynb #pool
+# %% ../nbs/10_embedding.ipynb #pool-cell
 POOLINGS = {"mean": mean_pool, "cls": first_vectors, "max": max_pool}
 
 

@@ -111,7 +111,7 @@ def check_option(name: str, value: object, known: Iterable) -> None:
     if value not in known:
         raise ValueError(f"{name} is {value!r}; expected one of {', '.join(map(repr, known))}.")
 
-# %% ../nbs/05_encoding.ipynb #pad
+# %% ../nbs/05_encoding.ipynb #pad-cell
 def pad(
     lists: dict[str, list[list[int]]],  # input name → one row for each text
     padding: bool | str | None,  # True or "longest"; "max_length"; none: False, None, "do_not_pad"

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['attention', 'first_tokens', 'count_positions', 'first_vectors', 'Group', 'group_by_length', 'attend', 'is_tracing',
-           'Packing']
+           'arrange', 'Packing']
 
 # %% ../nbs/02_attention.ipynb #unpadding-imports
 import copy, math
@@ -97,6 +97,16 @@ def is_tracing() -> bool:
     "Tell whether torch is recording operations, so that Python's `if` can't depend on the data."
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
+# %% ../nbs/02_attention.ipynb #arrange-cases
+def arrange(real: Tensor, full: bool, stays: bool) -> tuple[Tensor | None, list[Group]]:
+    "Return where real tokens (B, T) are in the flattened batch, None if all stay, and the groups."
+    (B, T), columns = real.shape, torch.arange(real.shape[1], device=real.device)[None]  # (1, T)
+    count = 0 if stays else int(real.sum())
+    if full or count == B * T: return None, [Group(B, T, columns)]
+    if count: return group_by_length(real)
+    mask = (real | ~real.any(dim=1, keepdim=True))[:, None, None, :]  # (B, 1, 1, T)
+    return None, [Group(B, T, columns, mask)]
+
 # %% ../nbs/02_attention.ipynb #911cc71a
 class Packing:
     "Know which tokens of a batch attend to each other; take the real ones out, and put them back."
@@ -110,13 +120,8 @@ class Packing:
         full, stays = attention_mask is None, not unpad or output_attentions or is_tracing()
         given = torch.ones(shape, device=device) if full else attention_mask.to(device)
         self.real = given.bool()  # (B, T)
+        self.index, self.groups = arrange(self.real, full, stays)
         self.weights = [] if output_attentions else None  # (B, H, T, T) of each layer
-        whole = Group(*shape, torch.arange(shape[1], device=device)[None])
-        self.index, self.groups = None, [whole]  # index in the flattened batch; None: all stay
-        count = 0 if stays else int(self.real.sum())
-        if full or count == self.real.numel(): return
-        if count: self.index, self.groups = group_by_length(self.real)
-        else: whole.mask = (self.real | ~self.real.any(dim=1, keepdim=True))[:, None, None, :]
 
     def pack(self, values: Tensor) -> Tensor:
         "Return what belongs to packed tokens: (B, T, …) becomes (N, …), unless padding stays."

@@ -54,7 +54,7 @@ class Exercise:
 # %% ../../nbs/exercises/00_check.ipynb #table-code
 EXERCISES: dict[str, Any] = {}
 
-# %% ../../nbs/exercises/00_check.ipynb #exercise
+# %% ../../nbs/exercises/00_check.ipynb #exercise-cell
 def exercise(
     inputs: Callable[[], list[tuple]],  # returns the arguments of each call that `check` makes
     without: tuple[str, ...] = (),  # what the learner may not call: "torch.nn.functional.softmax"
@@ -75,10 +75,10 @@ class Question:
 
     def __post_init__(self): EXERCISES[self.name] = self
 
-# %% ../../nbs/exercises/00_check.ipynb #question
+# %% ../../nbs/exercises/00_check.ipynb #question-cell
 question = Question  # in lowercase it reads like `exercise`
 
-# %% ../../nbs/exercises/00_check.ipynb #written
+# %% ../../nbs/exercises/00_check.ipynb #written-cell
 def written(value: Any) -> str:
     "Write a value in short: a tensor with its shape and dtype, a model with its mode."
     kind = type(value).__name__
@@ -98,7 +98,7 @@ def written(value: Any) -> str:
         return text.removeprefix("builtins.").removesuffix(": ")
     return re.sub(r" at 0x\w+", "", repr(value))
 
-# %% ../../nbs/exercises/00_check.ipynb #short
+# %% ../../nbs/exercises/00_check.ipynb #short-cell
 def short(value: Any, limit: int = 500) -> str:
     "Write a value on one line, without the names of temporary folders, cut at a limit."
     text = re.sub(r"\s*\n\s*", " ", written(value))
@@ -126,7 +126,7 @@ def short_input(value: Any) -> str:
     content = value.read_bytes()
     return f"{short(value)}, {len(content)} bytes" + f": {content}" * (len(content) <= 400)
 
-# %% ../../nbs/exercises/00_check.ipynb #differing
+# %% ../../nbs/exercises/00_check.ipynb #differing-cell
 def differing(given: Tensor, expected: Tensor) -> Tensor:
     "Return the indices at which two tensors of one shape and dtype differ, (N, dimensions)."
     tolerance = 1e-4 if expected.is_floating_point() else 0
@@ -221,7 +221,7 @@ def difference(given: Any, expected: Any, name: str = "the result") -> str:
     if given == expected or opaque and short(given) == short(expected): return ""
     return f"{name} is {short(given, limit=100)}; expected {short(expected, limit=100)}."
 
-# %% ../../nbs/exercises/00_check.ipynb #undisturbed
+# %% ../../nbs/exercises/00_check.ipynb #undisturbed-cell
 @contextlib.contextmanager
 def undisturbed(function: Callable, without: tuple[str, ...]) -> Iterator[None]:
     "Start from seed 0, refuse what is forbidden, and put back afterwards what a call may change."
@@ -250,7 +250,7 @@ def copy_into(folder: Path, value: Any) -> Any:
     elif value.is_file(): shutil.copy(value, folder / value.name)
     return folder / value.name
 
-# %% ../../nbs/exercises/00_check.ipynb #run
+# %% ../../nbs/exercises/00_check.ipynb #run-cell
 def run(
     function: Callable, arguments: dict[str, Any], folder: Path, without: tuple[str, ...] = ()
 ) -> dict[str, Any]:
@@ -288,7 +288,7 @@ def call_difference(given: dict[str, Any], expected: dict[str, Any]) -> str:
         if text: return prefix * (name != "the result") + text
     return ""
 
-# %% ../../nbs/exercises/00_check.ipynb #paragraphs
+# %% ../../nbs/exercises/00_check.ipynb #paragraphs-cell
 def paragraphs(function: Callable) -> list[str]:
     "Return the paragraphs of a docstring, each on one line."
     return [" ".join(part.split()) for part in (inspect.getdoc(function) or "").split("\n\n")]
@@ -307,7 +307,7 @@ def two_at_once(yours: list, right: list, mistakes: list[Callable], calls: Calla
              and [sum(both) for both in zip(found[one], found[other])] == mine]
     return pairs[0] if len(pairs) == 1 else ()
 
-# %% ../../nbs/exercises/00_check.ipynb #recognize
+# %% ../../nbs/exercises/00_check.ipynb #recognize-cell
 def recognize(yours: list, right: list, mistakes: list[Callable], calls: Callable) -> tuple:
     "Return the mistake, or the two mistakes, that give the same on all inputs."
     differ = lambda one, other: call_difference(one, other) or call_difference(other, one)
@@ -323,7 +323,7 @@ def find_cause(function: Callable, result: Any, mistakes: tuple[Callable, ...], 
         return start + " ".join(paragraphs(mistake)[0] for mistake in mistakes)
     return error_text(result, function) if isinstance(result, BaseException) else seen
 
-# %% ../../nbs/exercises/00_check.ipynb #verdict
+# %% ../../nbs/exercises/00_check.ipynb #verdict-cell
 @dataclass(frozen=True, repr=False)
 class Verdict:
     "Tell whether an answer passed, and if it didn't, why."
@@ -335,11 +335,11 @@ class Verdict:
     def __bool__(self) -> bool: return self.passed
     def __repr__(self) -> str: return self.text
 
-# %% ../../nbs/exercises/00_check.ipynb #prompt
+# %% ../../nbs/exercises/00_check.ipynb #prompt-cell
 def prompt(name: str) -> Verdict:
     return Verdict(False, f"{name}: write your answer in place of `...`, then run this cell again.")
 
-# %% ../../nbs/exercises/00_check.ipynb #unwritten
+# %% ../../nbs/exercises/00_check.ipynb #unwritten-cell
 def unwritten(function: Callable) -> bool:
     "Tell whether the body of a function is still `...`: it returns None and does nothing else."
     code = getattr(inspect.unwrap(function), "__code__", None)
@@ -353,7 +353,7 @@ def table_text(title: str, rows: list[tuple[str, str]]) -> str:
     wrap = textwrap.TextWrapper(88, subsequent_indent=" " * 12, break_on_hyphens=False)
     return "\n".join([title, *(wrap.fill(f"  {label:<10}{text}") for label, text in rows)])
 
-# %% ../../nbs/exercises/00_check.ipynb #judge
+# %% ../../nbs/exercises/00_check.ipynb #judge-cell
 def judge(exercise: Exercise, function: Callable) -> Verdict:
     "Compare a function with an exercise's answer on all its inputs."
     function = getattr(function, "answer", function)  # a teacher may check the exercise itself
@@ -380,7 +380,7 @@ def judge(exercise: Exercise, function: Callable) -> Verdict:
     title = f"{exercise.name}: not yet, on input {index + 1} of {len(inputs)}"
     return Verdict(False, table_text(title, rows), cause, mistakes)
 
-# %% ../../nbs/exercises/00_check.ipynb #plain
+# %% ../../nbs/exercises/00_check.ipynb #plain-cell
 def plain(value: Any) -> Any:
     "Return an answer in the one spelling that is compared."
     if hasattr(value, "tolist"): value = value.tolist()
@@ -413,7 +413,7 @@ def judge_answer(question: Question, given: Any) -> Verdict:
 # %% ../../nbs/exercises/00_check.ipynb #lessons
 LESSONS = "models", "inside", "checkpoints", "batches", "families", "faster"
 
-# %% ../../nbs/exercises/00_check.ipynb #find
+# %% ../../nbs/exercises/00_check.ipynb #find-cell
 def find(exercise: Callable | str) -> Exercise | Question:
     "Return an exercise by its name or by a function of its name."
     name = getattr(exercise, "__name__", exercise)
@@ -434,7 +434,7 @@ CHECKING: list[str] = []  # the exercise that is being checked
 REMEDIES: dict[str, str] = {}  # how to mend what was recognized last, by exercise
 HINTED: Counter[str] = Counter()  # how many hints were shown, by exercise
 
-# %% ../../nbs/exercises/00_check.ipynb #check
+# %% ../../nbs/exercises/00_check.ipynb #check-cell
 def check(
     function: Callable | str,  # the function that you wrote, or the name of a question
     *answer: Any,  # your answer, if the first argument is a name
@@ -455,7 +455,7 @@ def check(
     REMEDIES[name] = " ".join(remedies)
     return verdict
 
-# %% ../../nbs/exercises/00_check.ipynb #note
+# %% ../../nbs/exercises/00_check.ipynb #note-cell
 @dataclass(frozen=True, repr=False)
 class Note:
     "Show a text as it is; a notebook shows its Markdown, if it has any."
@@ -465,7 +465,7 @@ class Note:
     def __repr__(self) -> str: return self.text
     def _repr_markdown_(self) -> str | None: return self.markdown
 
-# %% ../../nbs/exercises/00_check.ipynb #hint
+# %% ../../nbs/exercises/00_check.ipynb #hint-cell
 def hint(exercise: Callable | str) -> Note:
     "Show a hint that says what to look at, and at the second call one that says how to mend it."
     found = find(exercise)
@@ -483,7 +483,7 @@ def source_of(function: Callable) -> str:
     if ast.get_docstring(tree): del lines[tree.body[0].lineno - 1:tree.body[0].end_lineno]
     return "\n".join(lines[tree.lineno - 1:])
 
-# %% ../../nbs/exercises/00_check.ipynb #solution
+# %% ../../nbs/exercises/00_check.ipynb #solution-cell
 def solution(exercise: Callable | str) -> Note:
     "Show the right answer to an exercise, and why it is right."
     found = find(exercise)

@@ -503,13 +503,13 @@ BY_HAND = {"inst": b"(S'1'\ni__builtin__\neval\n.", "ext1": b"\x82\x01.",
 def bin_files() -> tempfile.TemporaryDirectory:
     "Make a folder with small `.bin` files."
     folder = tempfile.TemporaryDirectory()
-    place = Path(folder.name)
-    torch.save({"weight": torch.ones(2)}, place / "plain.bin")
-    torch.save({"__builtin__ eval": torch.ones(2)}, place / "named.bin")
-    torch.save({"weight": torch.ones(2), "bias": Evaluated()}, place / "calls.bin")
-    torch.save({"weight": Evaluated()}, place / "calls_by_stack.bin", pickle_protocol=4)
+    root = Path(folder.name)
+    torch.save({"weight": torch.ones(2)}, root / "plain.bin")
+    torch.save({"__builtin__ eval": torch.ones(2)}, root / "named.bin")
+    torch.save({"weight": torch.ones(2), "bias": Evaluated()}, root / "calls.bin")
+    torch.save({"weight": Evaluated()}, root / "calls_by_stack.bin", pickle_protocol=4)
     for name, program in BY_HAND.items():
-        with zipfile.ZipFile(place / f"calls_by_{name}.bin", "w") as archive:
+        with zipfile.ZipFile(root / f"calls_by_{name}.bin", "w") as archive:
             archive.writestr("archive/no_data.pkl", b"N.")
             archive.writestr("archive/data.pkl", program)
     return folder

@@ -51,7 +51,7 @@ def nearest_inputs() -> list[tuple[Tensor, int]]:
             (torch.tensor([[1., 0.], [-1., 1.], [-2., .4]]), 0),
             (torch.tensor([[1., 2.], [1., 2.], [6., 1.]]), 1)]
 
-# %% ../../nbs/exercises/01_models.ipynb #nearest
+# %% ../../nbs/exercises/01_models.ipynb #nearest-cell
 @exercise(inputs=nearest_inputs, hints=(
     "Which vector is closest to any given vector? And does a cosine depend on how long the two "
     "vectors are?",
