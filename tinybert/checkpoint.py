@@ -175,8 +175,8 @@ OTHER_OPTIONS = {  # an option of transformers → values that change nothing he
     "variant": ((None,), "Rename the file: model.safetensors is what is looked for."),
     "proxies": ((None,), "Set the environment variable HTTPS_PROXY."),
     "mirror": ((None,), "Set the environment variable HF_ENDPOINT."),
-    "load_in_8bit": ((None, False), "Weights stay floats; dtype=torch.bfloat16 takes half the room."),
-    "load_in_4bit": ((None, False), "Weights stay floats; dtype=torch.bfloat16 takes half the room."),
+    "load_in_8bit": ((None, False), "Weights are floats; torch.bfloat16 halves their size."),
+    "load_in_4bit": ((None, False), "Weights are floats; torch.bfloat16 halves their size."),
 }
 
 # %% ../nbs/01_checkpoint.ipynb #understand-options

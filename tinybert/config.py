@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['count', 'probability', 'check_names', 'config_dataclass', 'Settings', 'check_sizes', 'choose_labels', 'make_config',
-           'link_labels', 'names_of_labels', 'LabelSettings', 'PreTrainedConfig', 'BertConfig']
+           'link_labels', 'names_of_labels', 'LabelSettings', 'OutputSettings', 'PreTrainedConfig', 'BertConfig']
 
 # %% ../nbs/00_config.ipynb #bce35a96
 import difflib, functools, json
@@ -48,7 +48,8 @@ def config_dataclass(cls: type) -> type:
     def checked_init(self, **settings):
         own = {cls.attribute_map.get(name, name): value for name, value in settings.items()}
         if len(own) < len(settings):
-            raise TypeError(f"{cls.__name__} got one setting under two names: {', '.join(settings)}.")
+            raise TypeError(f"{cls.__name__} got one setting under two names: "
+                            f"{', '.join(settings)}.")
         check_names(own, known, cls.__name__)
         init(self, **own)
 
@@ -153,21 +154,26 @@ class LabelSettings(Settings):
     problem_type: str | None = None  # kind of classification, see `classification_loss`
 
     def __setattr__(self, name: str, value) -> None:
-        if name not in ("num_labels", "id2label", "label2id"): return super().__setattr__(name, value)
+        if name not in ("num_labels", "id2label", "label2id"):
+            return super().__setattr__(name, value)
         names = vars(self).get("id2label", {})
         if value is None and name == "num_labels": value = len(names) or 2
         if value is None: return
         self.check_setting(name, value)
         vars(self).update(link_labels(name, value, names))
 
+# %% ../nbs/00_config.ipynb #output-settings
+@config_dataclass
+class OutputSettings(LabelSettings):
+    "Say what a model returns, unless its call says otherwise."
+    output_hidden_states: bool = False  # whether all layers' hidden states are returned, too
+    output_attentions: bool = False  # whether the attention weights are returned, too
+    return_dict: bool = True  # True: a `ModelOutput`; False: a tuple
+
 # %% ../nbs/00_config.ipynb #991f39a9
 @config_dataclass
-class PreTrainedConfig(LabelSettings):
+class PreTrainedConfig(OutputSettings):
     "Hold the settings of a model, as attributes and as JSON (`transformers.PreTrainedConfig`)."
-    output_hidden_states: bool = False  # whether a model also returns all layers' hidden states
-    output_attentions: bool = False  # whether it also returns the attention weights
-    return_dict: bool = True  # whether it returns a `ModelOutput`; False: a tuple
-
     model_type = ""  # the name of the architecture in a `config.json`
     supported = {"quantization_config": None, "pruned_heads": {}}
     output_dropouts = property(lambda self: (self.hidden_dropout_prob,) * 2)  # two in a layer
@@ -180,8 +186,7 @@ class PreTrainedConfig(LabelSettings):
 
     def to_dict(self) -> dict:
         "Return all settings (shared ones only if not default), `model_type` and our version."
-        shared = {setting.name: setting.default for setting in fields(PreTrainedConfig)}
-        shared |= vars(LabelSettings())
+        shared = vars(OutputSettings())
         told = {k: v for k, v in vars(self).items() if k not in shared or v != shared[k]}
         return {**told, "model_type": self.model_type, "tinybert_version": __version__}
 

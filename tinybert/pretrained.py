@@ -88,6 +88,7 @@ class ConfiguredModel(nn.Module):
         "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",  # BERT
         "lm_head.decoder.weight": "embeddings.word_embeddings.weight",  # most others
         "decoder.weight": "embeddings.tok_embeddings.weight"}  # ModernBERT
+    word_embeddings = "embeddings.word_embeddings"  # where the word embedding matrix is
     optional = ()  # parts that a checkpoint may lack; they are then None
     head = ()  # parts that may be new: they start at random, with a warning
     first_position = 0  # row of the position embeddings for a text's first token
@@ -109,6 +110,10 @@ class ConfiguredModel(nn.Module):
 
     device = property(lambda self: next(self.parameters()).device)
     dtype = property(lambda self: next(self.parameters()).dtype)
+    def get_input_embeddings(self) -> nn.Embedding: return self.get_submodule(self.word_embeddings)
+    def set_input_embeddings(self, new: nn.Module) -> None:
+        self.set_submodule(self.word_embeddings, new)
+
     base_model = property(lambda self: getattr(self, self.base_model_prefix, self))  # the encoder
 
 # %% ../nbs/04_pretrained.ipynb #join-tied
@@ -128,9 +133,9 @@ def new_parts(model: ConfiguredModel, missing: set[str], dropped: set[str], name
     for part in model.head:
         of_part = {key for key in wanted if key.startswith(f"{part}.")}
         if lost := of_part & missing if of_part <= missing else of_part & dropped:
-            what = part if lost == of_part else list_some(to_theirs(key, model.renames) for key in lost)
-            logger.warning(f"{name}: it has no {what}; the one of this {type(model).__name__} is "
-                           f"new and random. Train it before use.")
+            named = list_some(to_theirs(key, model.renames) for key in lost)
+            logger.warning(f"{name}: it has no {part if lost == of_part else named}; the one of "
+                           f"this {type(model).__name__} is new and random. Train it before use.")
             new |= lost
     return new
 
@@ -318,7 +323,7 @@ class ResizableModel(TrainableModel):
         self.config.vocab_size = rows
         return new
 
-    def resize_decoder(self, rows: int) -> None: pass  # a masked-LM model has a bias for each token
+    def resize_decoder(self, rows: int) -> None: pass  # a masked-LM model has a bias per token
 
 # %% ../nbs/04_pretrained.ipynb #f83e9c04
 class PreTrainedModel(ResizableModel):
