@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['SPECIAL_TOKENS', 'ROBERTA_TOKENS', 'ALBERT_TOKENS', 'NAMES', 'EXTRA', 'BERT_TOKENIZER', 'UNDERSTOOD', 'GENERAL',
-           'PROBE', 'ROBERTA_TOKENIZER', 'XLM_ROBERTA_TOKENIZER', 'ALBERT_TOKENIZER', 'check_special_tokens',
-           'SpecialToken', 'plain_ids', 'Vocabulary', 'as_added', 'token_text', 'SpecialTokens', 'check_option',
-           'GrowingVocabulary', 'TokenizerFacts', 'read_wordpiece', 'set_wordpiece_steps', 'surround', 'read_optional',
-           'read_settings', 'plain_settings', 'list_tokens', 'add_numbered', 'add_special', 'text_settings',
-           'choose_family', 'check_settings', 'build_model', 'read_backend', 'make_backend', 'tell_difference',
-           'read_tokenizer', 'read_merges', 'set_byte_level_steps', 'set_unigram_steps', 'set_albert_steps']
+           'PROBE', 'ROBERTA_TOKENIZER', 'XLM_ROBERTA_TOKENIZER', 'ALBERT_TOKENIZER', 'TRAINERS',
+           'check_special_tokens', 'SpecialToken', 'plain_ids', 'renew_ends', 'Vocabulary', 'as_added', 'token_text',
+           'SpecialTokens', 'check_option', 'GrowingVocabulary', 'TokenizerFacts', 'read_wordpiece',
+           'set_wordpiece_steps', 'surround', 'read_optional', 'read_settings', 'plain_settings', 'list_tokens',
+           'add_numbered', 'add_special', 'text_settings', 'choose_family', 'check_settings', 'build_model',
+           'read_backend', 'make_backend', 'tell_difference', 'read_tokenizer', 'read_merges', 'set_byte_level_steps',
+           'set_unigram_steps', 'set_albert_steps', 'empty_model', 'train_backend']
 
 # %% ../nbs/05_vocabulary.ipynb #vocabulary-imports
-import difflib, json, operator, re
+import copy, difflib, json, operator, re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Iterable
@@ -55,7 +56,7 @@ class SpecialToken:
             raise ValueError(f"The vocabulary has no {str(value)!r}. Add it first: "
                              f"tokenizer.add_special_tokens({{{self.name!r}: {str(value)!r}}}), "
                              f"then model.resize_token_embeddings(len(tokenizer)).")
-        tokenizer.settings[self.name] = value and str(value)
+        tokenizer.set_special(self.name, value and str(value))
 
 # %% ../nbs/05_vocabulary.ipynb #plain-ids-cell
 def plain_ids(ids: object) -> int | list:
@@ -64,6 +65,24 @@ def plain_ids(ids: object) -> int | list:
     if isinstance(ids, (list, tuple, range)): return [plain_ids(id) for id in ids]
     try: return operator.index(ids)
     except TypeError: raise TypeError(f"an id is {ids!r}; expected a whole number.") from None
+
+# %% ../nbs/05_vocabulary.ipynb #renew-ends-cell
+def renew_ends(backend: Tokenizer, renamed: dict[str, str], ends=None) -> None:
+    "Give a backend's post-processor other special tokens, old → new, and the ids of all."
+    def renew(part: dict) -> None:
+        for each in part.get("processors", []): renew(each)  # of a Sequence
+        for entry in part.get("special_tokens", {}).values():  # of a TemplateProcessing
+            entry["tokens"] = [renamed.get(token, token) for token in entry["tokens"]]
+            entry["ids"] = list(map(backend.token_to_id, entry["tokens"]))
+        for name in {"cls", "sep"} & part.keys():  # of a RobertaProcessing
+            token = renamed.get(part[name][0], part[name][0])
+            part[name] = [token, backend.token_to_id(token)]
+
+    if not (ends := ends or backend.post_processor): return
+    renew(state := json.loads(ends.__getstate__()))
+    ends = copy.copy(ends)
+    ends.__setstate__(json.dumps(state).encode())
+    backend.post_processor = ends
 
 # %% ../nbs/05_vocabulary.ipynb #b6d8c644
 class Vocabulary:
@@ -81,6 +100,11 @@ class Vocabulary:
         backend.no_truncation(); backend.no_padding()  # some files have them switched on
         self.backend, self.settings = backend, dict(settings)
 
+    def set_special(self, name: str, token: str | None) -> None:
+        "Give a special token's name to another token; texts end with it from then on."
+        old, self.settings[name] = self.settings.get(name), token
+        if name in ("cls_token", "sep_token") and token: renew_ends(self.backend, {old: token})
+
     vocab = property(lambda self: self.backend.get_vocab())
     vocab_size = property(lambda self: self.backend.get_vocab_size(with_added_tokens=False))
     def __len__(self) -> int: return self.backend.get_vocab_size()
@@ -97,10 +121,12 @@ class Vocabulary:
         id = self.backend.token_to_id(tokens)
         return self.unk_token_id if id is None else id
 
-    def convert_ids_to_tokens(self, ids: int | list[int] | Tensor) -> str | list[str]:
+    def convert_ids_to_tokens(self, ids: int | list[int] | Tensor,
+                              skip_special_tokens: bool = False) -> str | list[str]:
         "Return an id's token, or those of a list or tensor; raise ValueError if it doesn't exist."
-        ids = plain_ids(ids)
-        if isinstance(ids, list): return [self.convert_ids_to_tokens(id) for id in ids]
+        ids, skipped = plain_ids(ids), self.all_special_ids if skip_special_tokens else ()
+        if isinstance(ids, list):
+            return [self.convert_ids_to_tokens(id) for id in ids if id not in skipped]
         token, last = self.backend.id_to_token(ids) if ids >= 0 else None, len(self) - 1
         if token is not None: return token
         raise ValueError(f"There is no token with the id {ids}; this tokenizer has 0 … {last}.")
@@ -187,7 +213,7 @@ class GrowingVocabulary(SpecialTokens):
         count = self.backend.add_special_tokens(tokens)
         kept = self.extra_special_tokens if not (extra and replace_extra_special_tokens) else []
         if extra: self.settings[EXTRA] = list(dict.fromkeys([*kept, *map(token_text, extra)]))
-        self.settings |= {name: token_text(token) for name, token in given.items()}
+        for name, token in given.items(): self.set_special(name, token_text(token))
         return count
 
 # %% ../nbs/05_vocabulary.ipynb #tokenizer-facts
@@ -481,3 +507,44 @@ def set_albert_steps(backend: Tokenizer, settings: dict) -> None:
 ALBERT_TOKENIZER = TokenizerFacts(
     "AlbertTokenizer", ("spiece.model",), ALBERT_TOKENS, None, models.Unigram, set_albert_steps,
     {"do_lower_case": True, "keep_accents": False, "add_prefix_space": True}, token_types=True)
+
+# %% ../nbs/05_vocabulary.ipynb #empty-model-cell
+def empty_model(model: dict, renamed: dict[str, str]) -> dict:
+    "Empty the vocabulary of a tokenizer.json's model; return what its trainer has to know of it."
+    kind, options = model["type"], {}
+    if kind == "Unigram":
+        unknown = model["vocab"][model["unk_id"] or 0][0]
+        options["unk_token"] = renamed.get(unknown, unknown)
+        model |= {"unk_id": 0, "vocab": [[options["unk_token"], 0.0]]}
+        return options
+    model["vocab"] = {}
+    if model.get("unk_token"):
+        model["unk_token"] = renamed.get(model["unk_token"], model["unk_token"])
+    if kind == "BPE":
+        model["merges"] = []
+        options = {name: model[name] for name in ("continuing_subword_prefix", "end_of_word_suffix")
+                   if model[name] is not None}
+    return options
+
+# %% ../nbs/05_vocabulary.ipynb #train-backend-cell
+TRAINERS = {"WordPiece": trainers.WordPieceTrainer, "BPE": trainers.BpeTrainer,
+            "Unigram": trainers.UnigramTrainer}
+
+
+def train_backend(backend: Tokenizer, texts: Iterable, vocab_size: int, length: int | None,
+                  new: list, renamed: dict[str, str], options: dict) -> Tokenizer:
+    "Return a backend with the same steps and another vocabulary, learned from texts."
+    content = json.loads(backend.to_str())
+    added, kind = content.pop("added_tokens"), content["model"]["type"]
+    del content["post_processor"]  # its ids don't hold any more
+    options = empty_model(content["model"], renamed) | options
+    fresh = Tokenizer.from_str(json.dumps(content))
+    if "ByteLevel" in repr(fresh.pre_tokenizer):
+        options = {"initial_alphabet": pre_tokenizers.ByteLevel.alphabet()} | options
+    special = [as_added(token | {"content": renamed.get(token["content"], token["content"])})
+               for token in added if token["special"] or kind == "Unigram"]
+    trainer = TRAINERS[kind](vocab_size=vocab_size, special_tokens=[*special, *map(as_added, new)],
+                             **options)
+    fresh.train_from_iterator(texts, trainer=trainer, length=length)
+    renew_ends(fresh, renamed, backend.post_processor)
+    return fresh
