@@ -254,16 +254,17 @@ BERT_TOKENIZER = TokenizerFacts(
 # %% ../nbs/05_vocabulary.ipynb #surround-cell
 def surround(backend: Tokenizer, settings: dict, family: TokenizerFacts) -> None:
     "Let a backend put special tokens around texts and pairs."
-    (cls, cls_id), (sep, sep_id) = ((settings[name], backend.token_to_id(settings[name]))
-                                    for name in ("cls_token", "sep_token"))
-    if family.like_roberta:
-        trim, space = settings.get("trim_offsets", True), settings.get("add_prefix_space", False)
+    ends = [(settings[name], backend.token_to_id(settings[name]))
+            for name in ("cls_token", "sep_token")]
+    (cls, _), (sep, _) = ends
+    options = family.options | settings
+    if "trim_offsets" in family.options:  # a token's space isn't part of what it stands for
         backend.post_processor = processors.RobertaProcessing(
-            (sep, sep_id), (cls, cls_id), trim_offsets=trim, add_prefix_space=space)
-    else:
-        backend.post_processor = processors.TemplateProcessing(
-            single=f"{cls} $A {sep}", pair=f"{cls} $A {sep} $B:1 {sep}:1",
-            special_tokens=[(cls, cls_id), (sep, sep_id)])
+            ends[1], ends[0], options["trim_offsets"], options["add_prefix_space"])
+        return
+    second = f"{sep} $B {sep}" if family.like_roberta else f"$B:1 {sep}:1"
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{cls} $A {sep}", pair=f"{cls} $A {sep} {second}", special_tokens=ends)
 
 # %% ../nbs/05_vocabulary.ipynb #read-optional-cell
 def read_optional(source: Checkpoint, *filenames: str) -> dict:
@@ -296,7 +297,9 @@ def list_tokens(source: Checkpoint, settings: dict,
     takes_space = {"mask_token": {"lstrip": True}} if family.like_roberta else {}
     special = [as_added(settings[name], **takes_space.get(name, {}))
                for name in NAMES if name in settings]
-    special += map(as_added, settings.get(EXTRA, []))
+    own = [value for name, value in settings.items() if name.endswith("_token")
+           and name not in NAMES and isinstance(value, (str, dict))]
+    special += map(as_added, [*own, *settings.get(EXTRA, [])])
     names = {token.content for token in special}
     numbered = {int(id): as_added(token, special=False)
                 for id, token in settings.get("added_tokens_decoder", {}).items()}
@@ -329,8 +332,10 @@ def add_special(backend: Tokenizer, special: list[AddedToken], settings: dict, n
 # %% ../nbs/05_vocabulary.ipynb #text-settings-cell
 def text_settings(settings: dict) -> dict:
     "Return settings with tokens as text alone: their flags are in the backend."
-    tokens = {name: token_text(settings[name]) for name in NAMES if name in settings}
-    extra = list(dict.fromkeys(map(token_text, settings.get(EXTRA, []))))
+    tokens = {name: token_text(value) for name, value in settings.items()
+              if name.endswith("_token") and isinstance(value, (str, dict, AddedToken))}
+    own = [token for name, token in tokens.items() if name not in NAMES]
+    extra = list(dict.fromkeys([*own, *map(token_text, settings.get(EXTRA, []))]))
     settings = settings | tokens | ({EXTRA: extra} if extra else {})
     return {name: value for name, value in settings.items() if name != "added_tokens_decoder"}
 
@@ -367,6 +372,7 @@ def check_settings(given: dict, family: TokenizerFacts) -> dict:
     known = {*GENERAL, *NAMES, EXTRA, *family.options}
     for name in given.keys() - known:
         if name in steps and not given[name]: continue  # asks for what is done anyway
+        if name == "add_prefix_space" and family.model is models.WordPiece: continue  # no matter
         if given[name] in UNDERSTOOD.get(name, ()): continue
         if name in steps or name in UNDERSTOOD:
             raise ValueError(f"{name}={given[name]!r} isn't possible: a {family.tokenizer_class} "
