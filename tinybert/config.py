@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['count', 'probability', 'check_names', 'config_dataclass', 'Settings', 'check_sizes', 'choose_labels', 'make_config',
-           'link_labels', 'names_of_labels', 'LabelSettings', 'OutputSettings', 'PreTrainedConfig', 'BertConfig']
+           'link_labels', 'names_of_labels', 'flag', 'LabelSettings', 'OutputSettings', 'PreTrainedConfig',
+           'BertConfig']
 
 # %% ../nbs/00_config.ipynb #bce35a96
 import difflib, functools, json
@@ -76,8 +77,9 @@ class Settings:
         setting = self.__dataclass_fields__.get(name)
         if setting and setting.metadata and not setting.metadata["allows"](value):
             raise ValueError(f"{name} is {value!r}; it must be {setting.metadata['expected']}.")
-        if value != self.supported.get(name, value):
-            raise ValueError(f"{name} is {value!r}; only {self.supported[name]!r} is supported.")
+        wanted = self.supported.get(name, value)
+        if value != wanted and (value or wanted):  # None, False and {} all mean "not used"
+            raise ValueError(f"{name} is {value!r}; only {wanted!r} is supported.")
 
     def __eq__(self, other) -> bool: return type(self) is type(other) and vars(self) == vars(other)
 
@@ -144,6 +146,12 @@ def names_of_labels() -> None:
     return field(default=None, metadata=dict(
         allows=allows, expected="a dictionary such as {0: 'no', 1: 'yes'}, with a label or more"))
 
+# %% ../nbs/00_config.ipynb #flag-cell
+def flag(default: bool) -> bool:
+    "Return a dataclass field for True or False; None, as some files have it, is the default."
+    def allows(value) -> bool: return value is None or type(value) is bool
+    return field(default=default, metadata=dict(allows=allows, expected="True or False"))
+
 # %% ../nbs/00_config.ipynb #label-settings
 @config_dataclass
 class LabelSettings(Settings):
@@ -166,22 +174,24 @@ class LabelSettings(Settings):
 @config_dataclass
 class OutputSettings(LabelSettings):
     "Say what a model returns, unless its call says otherwise."
-    output_hidden_states: bool = False  # whether all layers' hidden states are returned, too
-    output_attentions: bool = False  # whether the attention weights are returned, too
-    return_dict: bool = True  # True: a `ModelOutput`; False: a tuple
+    output_hidden_states: bool = flag(False)  # whether all layers' hidden states are returned, too
+    output_attentions: bool = flag(False)  # whether the attention weights are returned, too
+    return_dict: bool = flag(True)  # True: a `ModelOutput`; False: a tuple
 
 # %% ../nbs/00_config.ipynb #991f39a9
 @config_dataclass
 class PreTrainedConfig(OutputSettings):
     "Hold the settings of a model, as attributes and as JSON (`transformers.PreTrainedConfig`)."
     model_type = ""  # the name of the architecture in a `config.json`
-    supported = {"quantization_config": None, "pruned_heads": {}}
+    supported = {"quantization_config": None, "pruned_heads": {}, "is_encoder_decoder": False,
+                 "torchscript": False}
     output_dropouts = property(lambda self: (self.hidden_dropout_prob,) * 2)  # two in a layer
 
     def __post_init__(self): self.check()
 
     def check(self) -> None:
         "Raise ValueError for settings that don't go together; a model calls this when it's built."
+        self.id2label = self.id2label  # the dictionary may have changed
         check_sizes(self)
 
     def to_dict(self) -> dict:
