@@ -186,6 +186,7 @@ def as_batch(text: object, text_pair: object = None, words: bool = False) -> tup
 def check_text(index: int, item: object, words: bool) -> str | list[str] | tuple:
     "Return a text or a pair as the backend wants it; raise TypeError that says which one is wrong."
     if isinstance(item, str) and not words: return item
+    if hasattr(item, "tolist"): item = item.tolist()  # a row of an array
     pair = isinstance(item, (list, tuple)) and len(item) == 2
     if pair and not words and all(isinstance(part, str) for part in item): return tuple(item)
     if words and isinstance(item, (list, tuple)):

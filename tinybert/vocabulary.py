@@ -457,6 +457,7 @@ def read_tokenizer(
     family, names = choose_family(settings | given, config, families, chosen)
     given = check_settings(given, family)
     settings = {"tokenizer_class": family.tokenizer_class} | family.tokens | settings | given
+    if chosen: settings["tokenizer_class"] = chosen.tokenizer_class
     numbered, special = list_tokens(source, settings, family)
     settings, loaded = text_settings(settings), read_backend(source)
     backend, family = make_backend(source, settings, family, loaded, chosen)
