@@ -58,6 +58,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'tinybert.config.LabelSettings.__setattr__': ( 'config.html#labelsettings.__setattr__',
                                                                                 'tinybert/config.py'),
                                  'tinybert.config.OutputSettings': ('config.html#outputsettings', 'tinybert/config.py'),
+                                 'tinybert.config.OutputSettings.get_text_config': ( 'config.html#outputsettings.get_text_config',
+                                                                                     'tinybert/config.py'),
                                  'tinybert.config.PreTrainedConfig': ('config.html#pretrainedconfig', 'tinybert/config.py'),
                                  'tinybert.config.PreTrainedConfig.__post_init__': ( 'config.html#pretrainedconfig.__post_init__',
                                                                                      'tinybert/config.py'),
