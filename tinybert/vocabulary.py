@@ -150,6 +150,7 @@ def token_text(token: str | dict | AddedToken) -> str:
 # %% ../nbs/05_vocabulary.ipynb #special-tokens-cell
 class SpecialTokens(Vocabulary):
     "List the special tokens of a vocabulary, and add tokens to it."
+    added_tokens_decoder = property(lambda self: self.backend.get_added_tokens_decoder())
     extra_special_tokens = property(lambda self: self.settings.get(EXTRA, []))
     all_special_ids = property(lambda self: self.convert_tokens_to_ids(self.all_special_tokens))
 
