@@ -483,8 +483,15 @@ def test_token_types_belong_to_the_model(folders, config, settings, types, tmp_p
     (target / "config.json").write_text(json.dumps(config))
     ours = AutoTokenizer.from_pretrained(target, unk_token="[UNK]", pad_token="[PAD]")
     assert ("token_type_ids" in ours("a", "b")) == types
-    ours.save_pretrained(tmp_path / "saved")
-    assert ("token_type_ids" in AutoTokenizer.from_pretrained(tmp_path / "saved")("a", "b")) == types
+    ours.save_pretrained(target)
+    assert ("token_type_ids" in AutoTokenizer.from_pretrained(target)("a", "b")) == types
+
+
+def test_a_saved_tokenizer_suits_the_model_beside_it(folders, tmp_path):
+    AutoTokenizer.from_pretrained(folders["bert"]).save_pretrained(tmp_path)
+    for model_type, types in (("distilbert", False), ("bert", True)):
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+        assert ("token_type_ids" in AutoTokenizer.from_pretrained(tmp_path)("a")) == types
 
 
 # An explicit class, and settings that replace those of the files

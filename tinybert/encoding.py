@@ -175,7 +175,9 @@ def as_batch(text: object, text_pair: object = None, words: bool = False) -> tup
     if text_pair is not None:
         kinds = f"text is a {type(text).__name__} and text_pair a {type(text_pair).__name__}"
         seconds, same = as_texts("text_pair", text_pair, words)
-        if single != same: raise TypeError(f"{kinds}; both must be one text, or both a list.")
+        one = "a list of words" if words else "a str"
+        if single != same: raise TypeError(f"{kinds}; both must be {one}, or both a list of "
+                                           f"{'such lists' if words else 'str'}.")
         if len(texts) != len(seconds):
             raise ValueError(f"{len(texts)} texts, but {len(seconds)} in text_pair: "
                              f"give one for each.")
@@ -294,7 +296,7 @@ class LimitedText(TokenText):
 
     def __init__(self, backend: Tokenizer, settings: dict, model_input_names: list[str]):
         super().__init__(backend, settings)
-        self.model_input_names = list(model_input_names)
+        self.model_input_names, self.loaded_input_names = list(model_input_names), model_input_names
         self.model_max_length = settings.get("model_max_length") or NO_LIMIT
         self.padding_side, self.truncation_side = (
             settings.get(name, "right") for name in ("padding_side", "truncation_side"))
@@ -509,8 +511,10 @@ class PaddingEncoder(TextEncoder):
 # %% ../nbs/05_encoding.ipynb #save-tokenizer-files
 def save_tokenizer(tokenizer: PaddingEncoder, folder: str | PathLike) -> tuple[str, ...]:
     "Write a tokenizer's two files, both or neither, and return their paths; raise OSError."
-    now = {name: getattr(tokenizer, name) for name in (
-        "padding_side", "truncation_side", "model_max_length", "model_input_names")}
+    now = {name: getattr(tokenizer, name)
+           for name in ("padding_side", "truncation_side", "model_max_length")}
+    names = tokenizer.model_input_names  # the model's matter, unless somebody has changed them
+    if names != tokenizer.loaded_input_names: now["model_input_names"] = names
     config = json.dumps(tokenizer.settings | now, indent=2, sort_keys=True)
     folder = write_files(folder, {
         "tokenizer.json": lambda file: file.write(tokenizer.backend.to_str().encode()),
