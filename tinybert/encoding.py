@@ -195,7 +195,9 @@ def check_text(index: int, item: object, words: bool) -> str | list[str] | tuple
         if all(isinstance(word, str) for word in item): return list(item)
         if pair: return tuple(check_text(index, part, words) for part in item)
     expected = "a list of words, or a pair of them" if words else "a str or a pair of str"
-    raise TypeError(f"The text at index {index} is {item!r}; expected {expected}.")
+    split = not words and isinstance(item, (list, tuple)) and all(isinstance(w, str) for w in item)
+    hint = " If it's a text's words, say is_split_into_words=True." if split and item else ""
+    raise TypeError(f"The text at index {index} is {item!r}; expected {expected}.{hint}")
 
 # %% ../nbs/05_encoding.ipynb #encode-batch
 def encode_batch(backend: Tokenizer, batch: list, words: bool,
@@ -210,7 +212,8 @@ def encode_batch(backend: Tokenizer, batch: list, words: bool,
             raise ValueError(f"{name} has half of a surrogate pair, as it comes out of damaged "
                              f"files. Read its source again, with the right encoding.") from error
         cut = backend.truncation or {}
-        options = ", ".join(f"{name}={cut[name]!r}" for name in ("strategy", "stride") if cut)
+        options = f"truncation={cut.get('strategy')!r}"
+        if cut.get("stride"): options += f", stride={cut['stride']}"
         raise ValueError(f"These texts can't be encoded with {options}: {error}") from error
 
 # %% ../nbs/05_encoding.ipynb #take-parts-cell
