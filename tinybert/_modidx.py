@@ -1515,6 +1515,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'tinybert/pretrained.py'),
                                      'tinybert.pretrained.resize_rows': ('pretrained.html#resize_rows', 'tinybert/pretrained.py'),
                                      'tinybert.pretrained.save_model': ('pretrained.html#save_model', 'tinybert/pretrained.py'),
+                                     'tinybert.pretrained.set_checkpointing': ( 'pretrained.html#set_checkpointing',
+                                                                                'tinybert/pretrained.py'),
                                      'tinybert.pretrained.to_ours': ('pretrained.html#to_ours', 'tinybert/pretrained.py'),
                                      'tinybert.pretrained.to_theirs': ('pretrained.html#to_theirs', 'tinybert/pretrained.py')},
             'tinybert.unpadding': { 'tinybert.unpadding.Group': ('attention.html#group', 'tinybert/unpadding.py'),
