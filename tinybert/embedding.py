@@ -67,8 +67,8 @@ def read_modules(source: Checkpoint) -> list[Checkpoint]:
     known = [MODULE.fullmatch(str(row["type"])) for row in rows]
     names = [match["name"] if match else row["type"] for match, row in zip(known, rows)]
     if names[:2] != ["Transformer", "Pooling"] or set(names[2:]) - {"Normalize"}:
-        refuse(source, f"makes its vectors by {', '.join(names)} (embed knows Transformer, Pooling "
-                       f"and Normalize of sentence-transformers, in this order)")
+        refuse(source, f"makes its vectors by {', '.join(names) or 'nothing'} (embed knows "
+                       f"Transformer, Pooling, Normalize of sentence-transformers, in this order)")
     folders = ["/".join(filter(None, (source.subfolder, row["path"]))) for row in rows]
     parts = [replace(source, subfolder=folder) for folder in folders]
     for part in parts: part.commit, part.offline = source.commit, source.offline
@@ -82,7 +82,7 @@ POOLING_KEYS = {  # keys of older files → a pooling's name
     "pooling_mode_weightedmean_tokens": "weightedmean"}
 KNOWN_SETTINGS = {  # module → its settings, with the value that they must have; None: any
     "Transformer": dict.fromkeys(
-        "max_seq_length model_max_length max_length do_lower_case unpad_inputs use_fast dtype "
+        "max_seq_length model_max_length max_length unpad_inputs use_fast dtype "
         "torch_dtype attn_implementation use_cache use_safetensors low_cpu_mem_usage device_map "
         "add_pooling_layer trust_remote_code".split()) | {
         "transformer_task": "feature-extraction", "module_output_name": "token_embeddings",
@@ -123,10 +123,11 @@ GROUPS = ("processing_kwargs common text model_args model_kwargs tokenizer_args 
 def read_text_settings(source: Checkpoint, part: Checkpoint) -> dict:
     "Return a text's limit in tokens, {} if there's none; raise ValueError if texts are edited."
     settings = read_optional(part, *TEXT_FILES)
+    lower = settings.pop("do_lower_case", False)
     for group in GROUPS: settings |= settings.pop(group, None) or {}
     check_settings(source, "Transformer", settings)
     if part.find("adapter_config.json"): refuse(source, "changes its model by an adapter")
-    if settings.get("do_lower_case"):
+    if lower:
         normalizer = read_tokenizer(part, AutoTokenizer.families)[0].normalizer
         if not normalizer or normalizer.normalize_str("ABC") != "abc":
             refuse(source, "turns texts into lower case before its tokenizer, which doesn't")
