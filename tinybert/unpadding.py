@@ -21,12 +21,14 @@ def attention(
     value: Tensor,  # (…, T, D)
     mask: Tensor | None = None,  # for (…, T, T): bool, True to attend; or float, added to scores
     dropout: float = 0.0,  # probability of setting an attention weight to 0
+    real: Tensor | None = None,  # for (…, T, 1): bool, False for queries that get no weights
 ) -> tuple[Tensor, Tensor]:
     "Return the attended values (…, T, D) and the attention weights (…, T, T)."
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # (…, T, T)
     if mask is not None and mask.dtype == torch.bool: scores = scores.masked_fill(~mask, -torch.inf)
     elif mask is not None: scores = scores + mask
     weights = F.dropout(scores.softmax(dim=-1), dropout)  # (…, T, T)
+    if real is not None: weights = weights.masked_fill(~real, 0)
     return weights @ value, weights
 
 # %% ../nbs/02_attention.ipynb #ebea262b
@@ -43,8 +45,8 @@ def count_positions(attention_mask: Tensor) -> Tensor:
 # %% ../nbs/02_attention.ipynb #first-vectors
 def first_vectors(hidden_states: Tensor, attention_mask: Tensor) -> Tensor:
     "Return the vector of the first real token of each row: (B, T, C) becomes (B, C)."
-    rows = torch.arange(len(hidden_states), device=hidden_states.device)
-    return hidden_states[rows, first_tokens(attention_mask)]
+    columns = first_tokens(attention_mask)[:, None, None]  # (B, 1, 1)
+    return hidden_states.gather(1, columns.expand(-1, -1, hidden_states.shape[2]))[:, 0]
 
 # %% ../nbs/02_attention.ipynb #6a7fcf63
 @dataclass
@@ -54,6 +56,7 @@ class Group:
     length: int  # L, tokens of each
     columns: Tensor  # (G, L) int: columns in the batch; (1, L) if all texts have the same
     mask: Tensor | None = None  # see `attention`; for (G, H, L, L); None: all tokens meet
+    real: Tensor | None = None  # where padding stays: (G, 1, L, 1) bool, False for padding
 
     def distances(self) -> Tensor:
         "Return key's column minus query's, (G, L, L), or (1, L, L) if it's the same for all texts."
@@ -88,24 +91,29 @@ def attend(
     if weights is None:
         attended = F.scaled_dot_product_attention(query, key, value, group.mask, dropout)
     else:
-        attended, of_group = attention(query, key, value, group.mask, dropout)
+        attended, of_group = attention(query, key, value, group.mask, dropout, group.real)
         weights.append(of_group)
-    return attended.transpose(1, 2).flatten(0, 1)
+    attended = attended.transpose(1, 2)  # (G, L, H, D)
+    # An exporter may choose another kernel, whose result is in memory in another order.
+    if is_tracing(): attended = attended.clone(memory_format=torch.contiguous_format)
+    return attended.flatten(0, 1)
 
 # %% ../nbs/02_attention.ipynb #d191844c
 def is_tracing() -> bool:
     "Tell whether torch is recording operations, so that Python's `if` can't depend on the data."
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+    recording = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return recording or torch._C._functorch.maybe_current_level() is not None  # torch.func.vmap
 
 # %% ../nbs/02_attention.ipynb #arrange-cases
 def arrange(real: Tensor, full: bool, stays: bool) -> tuple[Tensor | None, list[Group]]:
     "Return where real tokens (B, T) are in the flattened batch, None if all stay, and the groups."
     (B, T), columns = real.shape, torch.arange(real.shape[1], device=real.device)[None]  # (1, T)
+    if full: return None, [Group(B, T, columns)]
     count = 0 if stays else int(real.sum())
-    if full or count == B * T: return None, [Group(B, T, columns)]
+    if count == B * T: return None, [Group(B, T, columns)]
     if count: return group_by_length(real)
     mask = (real | ~real.any(dim=1, keepdim=True))[:, None, None, :]  # (B, 1, 1, T)
-    return None, [Group(B, T, columns, mask)]
+    return None, [Group(B, T, columns, mask, real[:, None, :, None])]
 
 # %% ../nbs/02_attention.ipynb #911cc71a
 class Packing:
@@ -140,7 +148,8 @@ class Packing:
         parts = (vectors.flatten(0, -3).split(counts) for vectors in (query, key, value))
         attended = [attend(group, *part, dropout, self.weights)
                     for group, *part in zip(self.groups, *parts)]
-        return (attended[0] if len(attended) == 1 else torch.cat(attended)).reshape(query.shape)
+        attended = attended[0] if len(attended) == 1 else torch.cat(attended)  # (B · T or N, H, D)
+        return attended.unflatten(0, self.real.shape) if self.index is None else attended
 
     def masked(self, change: Callable[[Group], Group]) -> "Packing":
         "Return the same packing with other groups: `change` takes a group and returns a new one."
