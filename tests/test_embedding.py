@@ -578,6 +578,8 @@ def test_what_a_folder_says_is_done(checkpoint, described, expected):
     (describe(MEAN, "Normalize") | {"2_Normalize/config.json": b'{"module_input_name": "token_embeddings"}'},
      "module_input_name='token_embeddings' for its Normalize"),
     (describe(MEAN, general={"prompts": {}, "default_prompt_name": "text"}), "has the default prompt 'text' without a text"),
+    (describe(MEAN, general={"truncate_dim": "8"}), "has the truncate_dim '8'"),
+    (describe(MEAN, text={"max_seq_length": 9.5}), "has the max_length 9.5"),
     (describe(MEAN, general={"model_type": "CrossEncoder"}), "is a CrossEncoder, which embed doesn't do"),
     (describe(MEAN, general={"model_type": "SparseEncoder"}), "is a SparseEncoder"),
     (describe(MEAN) | {"adapter_config.json": b"{}"}, "changes its model by an adapter"),

@@ -164,7 +164,10 @@ def read_pooling(source: Checkpoint) -> dict:
     with torch.device("meta"):  # without weights
         model = AutoModel.from_config(AutoConfig.from_dict(encoder.read_config()))
     most = {"max_length": count_rows(model), "truncate_dim": model.config.hidden_size}
-    return found | {name: min(found[name], most[name]) for name in most if name in found}
+    for name in most.keys() & found.keys():
+        if type(found[name]) is not int: refuse(source, f"has the {name} {found[name]!r}")
+        found[name] = min(found[name], most[name])  # some files say 514 where 512 is all there is
+    return found
 
 # %% ../nbs/10_embedding.ipynb #07ad5e7b
 def token_batches(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
