@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['logger', 'REPAIR_HINT', 'HUB_ERRORS', 'OLDER_OPTIONS', 'OTHER_OPTIONS', 'WEIGHT_FILES', 'read_json', 'check_name',
            'refuse_pointer', 'Checkpoint', 'describe_missing', 'why_offline', 'download', 'find_on_hub',
-           'opens_checkpoint', 'understand_options', 'describe_damage', 'why_unreadable', 'read_weights', 'list_some',
+           'understand_options', 'opens_checkpoint', 'describe_damage', 'why_unreadable', 'read_weights', 'list_some',
            'read_shards', 'read_state', 'replacing', 'write_files', 'write_checkpoint']
 
 # %% ../nbs/01_checkpoint.ipynb #625d6672
@@ -161,32 +161,6 @@ def find_on_hub(source: Checkpoint, filename: str) -> Path | None:
     source.commit = Path(found).parents[filename.count("/")].name  # …/snapshots/<commit>/<filename>
     return Path(found)
 
-# %% ../nbs/01_checkpoint.ipynb #hub-options
-def opens_checkpoint(function: Callable) -> Callable:
-    "Let what takes a `Checkpoint`, first or after `cls`, be called with a name and its options."
-    signature = inspect.signature(function)
-    own = list(signature.parameters.values())
-    first, source = [own.pop(0)] if own[0].name == "cls" else [], own.pop(0)
-    name, *options = inspect.signature(Checkpoint).parameters.values()
-    known = {each.name for each in [*options, *own] if each.kind == each.KEYWORD_ONLY}
-
-    def call(name_or_folder: str | os.PathLike, *bound, **given):
-        given = understand_options(given, known)
-        for word in given.keys() - known:
-            if close := difflib.get_close_matches(word, known, n=1, cutoff=0.8):
-                raise TypeError(f"{function.__name__} has no option {word!r}. "
-                                f"Did you mean {close[0]!r}?")
-        chosen = {option.name: given.pop(option.name) for option in options if option.name in given}
-        return function(*bound, Checkpoint(name_or_folder, **chosen), **given)
-
-    def method(cls, name_or_folder: str | os.PathLike, **given):
-        return call(name_or_folder, cls, **given)
-
-    opened = functools.wraps(function)(method if first else call)
-    opened.__signature__ = signature.replace(parameters=[*first, name, *options, *own])
-    opened.__delwrap__ = Checkpoint  # where nbdev finds the comments on the options
-    return opened
-
 # %% ../nbs/01_checkpoint.ipynb #other-options
 OLDER_OPTIONS = {"torch_dtype": "dtype", "use_auth_token": "token"}
 OTHER_OPTIONS = {  # an option of transformers → values that change nothing here, and advice
@@ -217,6 +191,32 @@ def understand_options(given: dict, known: set[str]) -> dict:
         elif not any(value is each or value == each for each in accepted):
             raise ValueError(f"{name} is {value!r}; this package doesn't do that. {advice}")
     return understood
+
+# %% ../nbs/01_checkpoint.ipynb #hub-options
+def opens_checkpoint(function: Callable) -> Callable:
+    "Let what takes a `Checkpoint`, first or after `cls`, be called with a name and its options."
+    signature = inspect.signature(function)
+    own = list(signature.parameters.values())
+    first, source = [own.pop(0)] if own[0].name == "cls" else [], own.pop(0)
+    name, *options = inspect.signature(Checkpoint).parameters.values()
+    known = {each.name for each in [*options, *own] if each.kind == each.KEYWORD_ONLY}
+
+    def call(name_or_folder: str | os.PathLike, *bound, **given):
+        given = understand_options(given, known)
+        for word in given.keys() - known:
+            if close := difflib.get_close_matches(word, known, n=1, cutoff=0.8):
+                raise TypeError(f"{function.__name__} has no option {word!r}. "
+                                f"Did you mean {close[0]!r}?")
+        chosen = {option.name: given.pop(option.name) for option in options if option.name in given}
+        return function(*bound, Checkpoint(name_or_folder, **chosen), **given)
+
+    def method(cls, name_or_folder: str | os.PathLike, **given):
+        return call(name_or_folder, cls, **given)
+
+    opened = functools.wraps(function)(method if first else call)
+    opened.__signature__ = signature.replace(parameters=[*first, name, *options, *own])
+    opened.__delwrap__ = Checkpoint  # where nbdev finds the comments on the options
+    return opened
 
 # %% ../nbs/01_checkpoint.ipynb #91ff4e6c
 def describe_damage(path: Path) -> str:
