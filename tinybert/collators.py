@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import get_worker_info
 from .checkpoint import logger
-from .encoding import BatchEncoding, PreTrainedTokenizer, check_option
+from .encoding import BatchEncoding, PreTrainedTokenizer
+from .vocabulary import check_option
 
 # %% ../nbs/12_collators.ipynb #as-columns-cell
 def as_columns(features: list | Mapping) -> dict[str, list]:
