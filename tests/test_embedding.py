@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import itertools
 import json
 import random
 import shutil
@@ -24,7 +25,6 @@ from transformers import PreTrainedTokenizerFast
 import tinybert.embedding
 from tinybert import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM, Checkpoint, embed, read_pooling
 from tinybert.embedding import POOLINGS, pool, token_batches
-from tinybert.encoding import SPECIAL_TOKENS
 from tinybert.heads import ENCODERS, FAMILIES
 
 TEXTS = ["", "hello", "hello world!", " \n", "the nice café , cool ?", "世界", "a b c 1 2 3 un##able", "😀 👩‍👩‍👧", "x" * 300,
@@ -128,16 +128,15 @@ def test_a_missing_value_in_a_column_is_named(model, tokenizer):
         embed(model, tokenizer, pandas.Series(["a", None, "b"]))
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize("truncate_dim", [None, 1, 10, 24])
-@pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("prompt, include_prompt", [("", True), ("nice: ", True), ("nice: ", False), ("", False), ("A " * 40, False)])
-def test_options_mean_what_they_mean_in_sentence_transformers(folder, model, tokenizer, pooling, truncate_dim, normalize, prompt, include_prompt):
-    theirs = SentenceTransformer(modules=[Transformer(str(folder)), Pooling(24, pooling, include_prompt)], device="cpu").encode(
-        TEXTS, prompt=prompt, truncate_dim=truncate_dim, normalize_embeddings=normalize, convert_to_tensor=True)
-    ours = embed(model, tokenizer, TEXTS, pooling=pooling, truncate_dim=truncate_dim, normalize=normalize, prompt=prompt,
-                 include_prompt=include_prompt)
-    close(ours, theirs)
+def test_options_mean_what_they_mean_in_sentence_transformers(folder, model, tokenizer, prompt, include_prompt):
+    theirs = SentenceTransformer(modules=[Transformer(str(folder)), Pooling(24)], device="cpu")
+    for pooling, truncate_dim, normalize in itertools.product(POOLINGS, [None, 1, 10, 24], [True, False]):
+        theirs[1].pooling_mode, theirs[1].include_prompt = pooling, include_prompt
+        options = dict(prompt=prompt, truncate_dim=truncate_dim)
+        expected = theirs.encode(TEXTS, **options, normalize_embeddings=normalize, convert_to_tensor=True)
+        options |= dict(pooling=pooling, normalize=normalize, include_prompt=include_prompt)
+        close(embed(model, tokenizer, TEXTS, **options), expected)
 
 
 def test_threads_share_a_tokenizer(model, tokenizer):
@@ -511,6 +510,7 @@ def typed(described: dict, *types: str) -> dict:
     return described | {"modules.json": json.dumps(rows).encode()}
 
 
+NAMED = [f"{name}_token" for name in ("unk", "sep", "pad", "cls", "mask")]
 NEW_TYPES = ["sentence_transformers.base.modules.transformer.Transformer",
              "sentence_transformers.sentence_transformer.modules.pooling.Pooling",
              "sentence_transformers.base.modules.normalize.Normalize"]
@@ -621,7 +621,7 @@ def test_folders_of_all_families(checkpoint, tokenizer, model_type, layout):
     their_model(model_type, deviation=0.1, vocab_size=len(tokenizer), pad_token_id=int(model_type == "mpnet")).save_pretrained(
         folder)  # transformers' MPNet counts from 1, whatever its config says
     limit = 30 - {"roberta": 1, "xlm-roberta": 1, "camembert": 1, "mpnet": 2}.get(model_type, 0)
-    names = {name: getattr(tokenizer, name) for name in SPECIAL_TOKENS} | {"model_input_names": ["input_ids", "attention_mask"]}
+    names = {name: getattr(tokenizer, name) for name in NAMED} | {"model_input_names": ["input_ids", "attention_mask"]}
     PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend, **names).save_pretrained(folder)
     (folder / "vocab.txt").unlink()
     texts = [text for text in TEXTS if len(text) < 30 and 1 not in tokenizer(text).input_ids]
