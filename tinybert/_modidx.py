@@ -119,6 +119,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'tinybert.config.count': ('config.html#count', 'tinybert/config.py'),
                                  'tinybert.config.link_labels': ('config.html#link_labels', 'tinybert/config.py'),
                                  'tinybert.config.make_config': ('config.html#make_config', 'tinybert/config.py'),
+                                 'tinybert.config.names_of_labels': ('config.html#names_of_labels', 'tinybert/config.py'),
                                  'tinybert.config.probability': ('config.html#probability', 'tinybert/config.py')},
             'tinybert.course.batches': { 'tinybert.course.batches.adds_a_sep_to_each_row': ( 'exercises/batches.html#adds_a_sep_to_each_row',
                                                                                              'tinybert/course/batches.py'),

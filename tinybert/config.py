@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['count', 'probability', 'check_names', 'config_dataclass', 'Settings', 'check_sizes', 'choose_labels', 'make_config',
-           'link_labels', 'LabelSettings', 'PreTrainedConfig', 'BertConfig']
+           'link_labels', 'names_of_labels', 'LabelSettings', 'PreTrainedConfig', 'BertConfig']
 
 # %% ../nbs/00_config.ipynb #bce35a96
 import difflib, functools, json
@@ -93,15 +93,17 @@ def check_sizes(config: Settings) -> None:
 
 # %% ../nbs/00_config.ipynb #file-labels
 def choose_labels(settings: dict, overrides: dict) -> dict:
-    "Return a file's settings, without its labels if an override says otherwise."
-    names, count = settings.get("id2label") or {}, settings.get("num_labels")
+    "Return a file's settings, without empty labels or those that an override replaces."
+    labels = {name: settings.get(name) or None for name in ("num_labels", "id2label", "label2id")}
+    count, names = labels["num_labels"], labels["id2label"] or {}
     if names and count not in (None, len(names)):
         logger.warning(f"The config has num_labels {count} and {len(names)} names in id2label; "
                        f"the names count.")
-    given = overrides.keys() & {"num_labels", "id2label", "label2id"}
-    if not given or (given == {"num_labels"} and overrides["num_labels"] == len(names)):
-        return settings
-    return settings | {"num_labels": None, "id2label": None, "label2id": None}
+    given = {name for name in labels if overrides.get(name) is not None}
+    if given and not (given == {"num_labels"} and overrides["num_labels"] == len(names)):
+        labels = dict.fromkeys(labels)
+    others = {name: value for name, value in settings.items() if name not in labels}
+    return others | {name: value for name, value in labels.items() if value is not None}
 
 # %% ../nbs/00_config.ipynb #make-config
 def make_config(cls: type, settings: dict, overrides: dict) -> Settings:
@@ -122,28 +124,41 @@ def make_config(cls: type, settings: dict, overrides: dict) -> Settings:
 # %% ../nbs/00_config.ipynb #link-labels
 def link_labels(name: str, value: int | dict, names: dict[int, str]) -> dict:
     "Return all three label settings, after one of them is set; `names` are those so far."
+    ids = {label: n for n, label in names.items()}
     if name == "num_labels" and value != len(names):
         names = {n: f"LABEL_{n}" for n in range(value)}
-    if name == "id2label": names = {int(n): label for n, label in value.items()}  # from JSON: str
-    if name == "label2id": names = dict(sorted((int(n), label) for label, n in value.items()))
-    if not names: raise ValueError(f"{name} is {value!r}; give at least one label.")
+    elif name == "id2label": names = {int(n): label for n, label in value.items()}  # JSON has str
+    elif name == "label2id" and any(names.get(int(n)) != label for label, n in value.items()):
+        names = dict(sorted((int(n), label) for label, n in value.items()))
+        if len(names) < len(value):
+            raise ValueError(f"label2id is {value!r}; give each label an id of its own.")
+    elif name == "label2id": return {"label2id": ids | value}  # as the names say
     return {"num_labels": len(names), "id2label": names,
             "label2id": {label: n for n, label in names.items()}}
+
+# %% ../nbs/00_config.ipynb #names-of-labels
+def names_of_labels() -> None:
+    "Return a dataclass field for a dictionary with at least one label, or None."
+    def allows(value) -> bool: return value is None or (isinstance(value, dict) and len(value) > 0)
+    return field(default=None, metadata=dict(
+        allows=allows, expected="a dictionary such as {0: 'no', 1: 'yes'}, with a label or more"))
 
 # %% ../nbs/00_config.ipynb #label-settings
 @config_dataclass
 class LabelSettings(Settings):
     "Hold a classifier's labels: how many there are, and their names. Set one, and all follow."
     num_labels: int = count(2)  # number of labels that a classifier chooses from
-    label2id: dict[str, int] | None = None  # the id of each name; None: as the others say
-    id2label: dict[int, str] | None = None  # the name of each id; None: as the others say
+    label2id: dict[str, int] | None = names_of_labels()  # name → id; None: as the others say
+    id2label: dict[int, str] | None = names_of_labels()  # id → name; None: as the others say
     problem_type: str | None = None  # kind of classification, see `classification_loss`
 
     def __setattr__(self, name: str, value) -> None:
         if name not in ("num_labels", "id2label", "label2id"): return super().__setattr__(name, value)
+        names = vars(self).get("id2label", {})
+        if value is None and name == "num_labels": value = len(names) or 2
         if value is None: return
         self.check_setting(name, value)
-        vars(self).update(link_labels(name, value, vars(self).get("id2label", {})))
+        vars(self).update(link_labels(name, value, names))
 
 # %% ../nbs/00_config.ipynb #991f39a9
 @config_dataclass
