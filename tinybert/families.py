@@ -295,8 +295,10 @@ MPNET = Family(
     config_class=MPNetConfig, prefix="mpnet", positions_after_padding=True,
     embeddings_class=FamilyEmbeddings, encoder_class=MPNetEncoder,
     classifier="tanh", lm_activation="gelu",
-    tokenizer=replace(BERT_TOKENIZER, tokenizer_class="MPNetTokenizer", like_roberta=True,
-                      token_types=False, tokens=ROBERTA_TOKENS | {"unk_token": "[UNK]"}),
+    tokenizer=replace(
+        BERT_TOKENIZER, tokenizer_class="MPNetTokenizer", like_roberta=True, token_types=False,
+        tokens=ROBERTA_TOKENS | {"unk_token": "[UNK]"},
+        options=BERT_TOKENIZER.options | ROBERTA_TOKENIZER.options),
     renames=(
         *ROBERTA.renames,
         ("attention.LayerNorm.", "attention.output.LayerNorm."),

@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['SPECIAL_TOKENS', 'ROBERTA_TOKENS', 'ALBERT_TOKENS', 'NAMES', 'EXTRA', 'BERT_TOKENIZER', 'UNDERSTOOD', 'GENERAL',
-           'PROBE', 'ROBERTA_TOKENIZER', 'XLM_ROBERTA_TOKENIZER', 'ALBERT_TOKENIZER', 'check_special_tokens',
-           'SpecialToken', 'plain_ids', 'Vocabulary', 'as_added', 'token_text', 'SpecialTokens', 'check_option',
-           'GrowingVocabulary', 'TokenizerFacts', 'read_wordpiece', 'set_wordpiece_steps', 'surround', 'read_optional',
-           'read_settings', 'plain_settings', 'list_tokens', 'add_numbered', 'add_special', 'text_settings',
-           'choose_family', 'check_settings', 'build_model', 'read_backend', 'make_backend', 'tell_difference',
-           'read_tokenizer', 'read_merges', 'set_byte_level_steps', 'set_unigram_steps', 'set_albert_steps']
+           'PROBE', 'ROBERTA_TOKENIZER', 'XLM_ROBERTA_TOKENIZER', 'ALBERT_TOKENIZER', 'TRAINERS',
+           'check_special_tokens', 'SpecialToken', 'plain_ids', 'renew_ends', 'Vocabulary', 'as_added', 'token_text',
+           'SpecialTokens', 'check_option', 'GrowingVocabulary', 'TokenizerFacts', 'read_wordpiece',
+           'set_wordpiece_steps', 'surround', 'read_optional', 'read_settings', 'plain_settings', 'list_tokens',
+           'add_numbered', 'add_special', 'text_settings', 'choose_family', 'check_settings', 'build_model',
+           'read_backend', 'make_backend', 'tell_difference', 'read_tokenizer', 'read_merges', 'set_byte_level_steps',
+           'set_unigram_steps', 'set_albert_steps', 'empty_model', 'train_backend']
 
 # %% ../nbs/05_vocabulary.ipynb #vocabulary-imports
-import difflib, json, operator, re
+import copy, difflib, json, operator, re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Iterable
@@ -55,7 +56,7 @@ class SpecialToken:
             raise ValueError(f"The vocabulary has no {str(value)!r}. Add it first: "
                              f"tokenizer.add_special_tokens({{{self.name!r}: {str(value)!r}}}), "
                              f"then model.resize_token_embeddings(len(tokenizer)).")
-        tokenizer.settings[self.name] = value and str(value)
+        tokenizer.set_special(self.name, value and str(value))
 
 # %% ../nbs/05_vocabulary.ipynb #plain-ids-cell
 def plain_ids(ids: object) -> int | list:
@@ -64,6 +65,24 @@ def plain_ids(ids: object) -> int | list:
     if isinstance(ids, (list, tuple, range)): return [plain_ids(id) for id in ids]
     try: return operator.index(ids)
     except TypeError: raise TypeError(f"an id is {ids!r}; expected a whole number.") from None
+
+# %% ../nbs/05_vocabulary.ipynb #renew-ends-cell
+def renew_ends(backend: Tokenizer, renamed: dict[str, str], ends=None) -> None:
+    "Give a backend's post-processor other special tokens, old → new, and the ids of all."
+    def renew(part: dict) -> None:
+        for each in part.get("processors", []): renew(each)  # of a Sequence
+        for entry in part.get("special_tokens", {}).values():  # of a TemplateProcessing
+            entry["tokens"] = [renamed.get(token, token) for token in entry["tokens"]]
+            entry["ids"] = list(map(backend.token_to_id, entry["tokens"]))
+        for name in {"cls", "sep"} & part.keys():  # of a RobertaProcessing
+            token = renamed.get(part[name][0], part[name][0])
+            part[name] = [token, backend.token_to_id(token)]
+
+    if not (ends := ends or backend.post_processor): return
+    renew(state := json.loads(ends.__getstate__()))
+    ends = copy.copy(ends)
+    ends.__setstate__(json.dumps(state).encode())
+    backend.post_processor = ends
 
 # %% ../nbs/05_vocabulary.ipynb #b6d8c644
 class Vocabulary:
@@ -81,6 +100,11 @@ class Vocabulary:
         backend.no_truncation(); backend.no_padding()  # some files have them switched on
         self.backend, self.settings = backend, dict(settings)
 
+    def set_special(self, name: str, token: str | None) -> None:
+        "Give a special token's name to another token; texts end with it from then on."
+        old, self.settings[name] = self.settings.get(name), token
+        if name in ("cls_token", "sep_token") and token: renew_ends(self.backend, {old: token})
+
     vocab = property(lambda self: self.backend.get_vocab())
     vocab_size = property(lambda self: self.backend.get_vocab_size(with_added_tokens=False))
     def __len__(self) -> int: return self.backend.get_vocab_size()
@@ -97,10 +121,12 @@ class Vocabulary:
         id = self.backend.token_to_id(tokens)
         return self.unk_token_id if id is None else id
 
-    def convert_ids_to_tokens(self, ids: int | list[int] | Tensor) -> str | list[str]:
+    def convert_ids_to_tokens(self, ids: int | list[int] | Tensor,
+                              skip_special_tokens: bool = False) -> str | list[str]:
         "Return an id's token, or those of a list or tensor; raise ValueError if it doesn't exist."
-        ids = plain_ids(ids)
-        if isinstance(ids, list): return [self.convert_ids_to_tokens(id) for id in ids]
+        ids, skipped = plain_ids(ids), self.all_special_ids if skip_special_tokens else ()
+        if isinstance(ids, list):
+            return [self.convert_ids_to_tokens(id) for id in ids if id not in skipped]
         token, last = self.backend.id_to_token(ids) if ids >= 0 else None, len(self) - 1
         if token is not None: return token
         raise ValueError(f"There is no token with the id {ids}; this tokenizer has 0 … {last}.")
@@ -187,7 +213,7 @@ class GrowingVocabulary(SpecialTokens):
         count = self.backend.add_special_tokens(tokens)
         kept = self.extra_special_tokens if not (extra and replace_extra_special_tokens) else []
         if extra: self.settings[EXTRA] = list(dict.fromkeys([*kept, *map(token_text, extra)]))
-        self.settings |= {name: token_text(token) for name, token in given.items()}
+        for name, token in given.items(): self.set_special(name, token_text(token))
         return count
 
 # %% ../nbs/05_vocabulary.ipynb #tokenizer-facts
@@ -228,16 +254,17 @@ BERT_TOKENIZER = TokenizerFacts(
 # %% ../nbs/05_vocabulary.ipynb #surround-cell
 def surround(backend: Tokenizer, settings: dict, family: TokenizerFacts) -> None:
     "Let a backend put special tokens around texts and pairs."
-    (cls, cls_id), (sep, sep_id) = ((settings[name], backend.token_to_id(settings[name]))
-                                    for name in ("cls_token", "sep_token"))
-    if family.like_roberta:
-        trim, space = settings.get("trim_offsets", True), settings.get("add_prefix_space", False)
+    ends = [(settings[name], backend.token_to_id(settings[name]))
+            for name in ("cls_token", "sep_token")]
+    (cls, _), (sep, _) = ends
+    options = family.options | settings
+    if "trim_offsets" in family.options:  # a token's space isn't part of what it stands for
         backend.post_processor = processors.RobertaProcessing(
-            (sep, sep_id), (cls, cls_id), trim_offsets=trim, add_prefix_space=space)
-    else:
-        backend.post_processor = processors.TemplateProcessing(
-            single=f"{cls} $A {sep}", pair=f"{cls} $A {sep} $B:1 {sep}:1",
-            special_tokens=[(cls, cls_id), (sep, sep_id)])
+            ends[1], ends[0], options["trim_offsets"], options["add_prefix_space"])
+        return
+    second = f"{sep} $B {sep}" if family.like_roberta else f"$B:1 {sep}:1"
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{cls} $A {sep}", pair=f"{cls} $A {sep} {second}", special_tokens=ends)
 
 # %% ../nbs/05_vocabulary.ipynb #read-optional-cell
 def read_optional(source: Checkpoint, *filenames: str) -> dict:
@@ -270,7 +297,9 @@ def list_tokens(source: Checkpoint, settings: dict,
     takes_space = {"mask_token": {"lstrip": True}} if family.like_roberta else {}
     special = [as_added(settings[name], **takes_space.get(name, {}))
                for name in NAMES if name in settings]
-    special += map(as_added, settings.get(EXTRA, []))
+    own = [value for name, value in settings.items() if name.endswith("_token")
+           and name not in NAMES and isinstance(value, (str, dict))]
+    special += map(as_added, [*own, *settings.get(EXTRA, [])])
     names = {token.content for token in special}
     numbered = {int(id): as_added(token, special=False)
                 for id, token in settings.get("added_tokens_decoder", {}).items()}
@@ -303,8 +332,10 @@ def add_special(backend: Tokenizer, special: list[AddedToken], settings: dict, n
 # %% ../nbs/05_vocabulary.ipynb #text-settings-cell
 def text_settings(settings: dict) -> dict:
     "Return settings with tokens as text alone: their flags are in the backend."
-    tokens = {name: token_text(settings[name]) for name in NAMES if name in settings}
-    extra = list(dict.fromkeys(map(token_text, settings.get(EXTRA, []))))
+    tokens = {name: token_text(value) for name, value in settings.items()
+              if name.endswith("_token") and isinstance(value, (str, dict, AddedToken))}
+    own = [token for name, token in tokens.items() if name not in NAMES]
+    extra = list(dict.fromkeys([*own, *map(token_text, settings.get(EXTRA, []))]))
     settings = settings | tokens | ({EXTRA: extra} if extra else {})
     return {name: value for name, value in settings.items() if name != "added_tokens_decoder"}
 
@@ -341,6 +372,7 @@ def check_settings(given: dict, family: TokenizerFacts) -> dict:
     known = {*GENERAL, *NAMES, EXTRA, *family.options}
     for name in given.keys() - known:
         if name in steps and not given[name]: continue  # asks for what is done anyway
+        if name == "add_prefix_space" and family.model is models.WordPiece: continue  # no matter
         if given[name] in UNDERSTOOD.get(name, ()): continue
         if name in steps or name in UNDERSTOOD:
             raise ValueError(f"{name}={given[name]!r} isn't possible: a {family.tokenizer_class} "
@@ -481,3 +513,44 @@ def set_albert_steps(backend: Tokenizer, settings: dict) -> None:
 ALBERT_TOKENIZER = TokenizerFacts(
     "AlbertTokenizer", ("spiece.model",), ALBERT_TOKENS, None, models.Unigram, set_albert_steps,
     {"do_lower_case": True, "keep_accents": False, "add_prefix_space": True}, token_types=True)
+
+# %% ../nbs/05_vocabulary.ipynb #empty-model-cell
+def empty_model(model: dict, renamed: dict[str, str]) -> dict:
+    "Empty the vocabulary of a tokenizer.json's model; return what its trainer has to know of it."
+    kind, options = model["type"], {}
+    if kind == "Unigram":
+        unknown = model["vocab"][model["unk_id"] or 0][0]
+        options["unk_token"] = renamed.get(unknown, unknown)
+        model |= {"unk_id": 0, "vocab": [[options["unk_token"], 0.0]]}
+        return options
+    model["vocab"] = {}
+    if model.get("unk_token"):
+        model["unk_token"] = renamed.get(model["unk_token"], model["unk_token"])
+    if kind == "BPE":
+        model["merges"] = []
+        options = {name: model[name] for name in ("continuing_subword_prefix", "end_of_word_suffix")
+                   if model[name] is not None}
+    return options
+
+# %% ../nbs/05_vocabulary.ipynb #train-backend-cell
+TRAINERS = {"WordPiece": trainers.WordPieceTrainer, "BPE": trainers.BpeTrainer,
+            "Unigram": trainers.UnigramTrainer}
+
+
+def train_backend(backend: Tokenizer, texts: Iterable, vocab_size: int, length: int | None,
+                  new: list, renamed: dict[str, str], options: dict) -> Tokenizer:
+    "Return a backend with the same steps and another vocabulary, learned from texts."
+    content = json.loads(backend.to_str())
+    added, kind = content.pop("added_tokens"), content["model"]["type"]
+    del content["post_processor"]  # its ids don't hold any more
+    options = empty_model(content["model"], renamed) | options
+    fresh = Tokenizer.from_str(json.dumps(content))
+    if "ByteLevel" in repr(fresh.pre_tokenizer):
+        options = {"initial_alphabet": pre_tokenizers.ByteLevel.alphabet()} | options
+    special = [as_added(token | {"content": renamed.get(token["content"], token["content"])})
+               for token in added if token["special"] or kind == "Unigram"]
+    trainer = TRAINERS[kind](vocab_size=vocab_size, special_tokens=[*special, *map(as_added, new)],
+                             **options)
+    fresh.train_from_iterator(texts, trainer=trainer, length=length)
+    renew_ends(fresh, renamed, backend.post_processor)
+    return fresh
