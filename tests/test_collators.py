@@ -11,7 +11,6 @@ import transformers
 from conftest import FAMILY_SIZES, our_class
 from torch.utils.data import DataLoader
 
-import tinybert.collators
 from tinybert import AutoTokenizer
 from tinybert.collators import (DataCollatorForLanguageModeling, DataCollatorForTokenClassification,
                                 DataCollatorWithPadding, DefaultDataCollator, default_data_collator, find_words, mask_tokens)
@@ -21,13 +20,21 @@ CLASSES = [DataCollatorForLanguageModeling, DataCollatorForTokenClassification, 
 
 
 @pytest.fixture(scope="module")
-def theirs(minilm): return transformers.AutoTokenizer.from_pretrained(minilm)
+def loaded(minilm):
+    "Return our tokenizer, and transformers', with which our collators work too."
+    return {"ours": AutoTokenizer.from_pretrained(minilm), "theirs": transformers.AutoTokenizer.from_pretrained(minilm)}
+
+
+@pytest.fixture
+def theirs(loaded):
+    loaded["theirs"].padding_side = "right"
+    return loaded["theirs"]
 
 
 @pytest.fixture(params=["ours", "theirs"])
-def tokenizer(request, minilm, theirs):
-    "Return our tokenizer, and transformers', with which our collators work too."
-    return AutoTokenizer.from_pretrained(minilm) if request.param == "ours" else copy.deepcopy(theirs)
+def tokenizer(request, loaded):
+    loaded[request.param].padding_side = "right"
+    return loaded[request.param]
 
 
 def examples(tokenizer, **columns) -> list[dict]:
@@ -63,13 +70,12 @@ LABELS = {"int": [1, 0, 2, 1, 0], "float": [.5, 1., 0., 2., -1.], "lists": [[0.,
 @pytest.mark.parametrize("name", ["label", "label_ids", "labels", "other"])
 @pytest.mark.parametrize("options", [{}, {"pad_to_multiple_of": 8}, {"padding": "max_length", "max_length": 30}, {"padding": "longest"},
                                      {"padding": "max_length", "max_length": 30, "pad_to_multiple_of": 8}])
-@pytest.mark.parametrize("labels", LABELS)
-def test_padding(tokenizer, theirs, options, name, side, labels):
-    if hasattr(LABELS[labels][0], "shape"): name = "label"
-    features = examples(tokenizer, **{name: LABELS[labels]})
-    theirs, tokenizer.padding_side = copy.deepcopy(theirs), side
-    theirs.padding_side = side
-    same(DataCollatorWithPadding(tokenizer, **options)(copy.deepcopy(features)), transformers.DataCollatorWithPadding(theirs, **options)(features))
+def test_padding(tokenizer, theirs, options, name, side):
+    tokenizer.padding_side = theirs.padding_side = side
+    for labels in LABELS.values():
+        features = examples(tokenizer, **{name: labels})
+        expected = transformers.DataCollatorWithPadding(theirs, **options)(copy.deepcopy(features))
+        same(DataCollatorWithPadding(tokenizer, **options)(features), expected)
 
 
 def test_columns_instead_of_rows(tokenizer, theirs):
@@ -85,8 +91,7 @@ def test_columns_instead_of_rows(tokenizer, theirs):
 @pytest.mark.parametrize("form", [list, np.array, torch.tensor])
 def test_labels_of_tokens(tokenizer, theirs, options, name, side, return_tensors, form):
     features = examples(tokenizer, **({name: lambda ids: form([id % 7 for id in ids])} if name else {}))
-    theirs, tokenizer.padding_side = copy.deepcopy(theirs), side
-    theirs.padding_side = side
+    tokenizer.padding_side = theirs.padding_side = side
     options = options | {"return_tensors": return_tensors}
     expected = transformers.DataCollatorForTokenClassification(theirs, **options)(copy.deepcopy(features))
     same(DataCollatorForTokenClassification(tokenizer, **options)(features), expected)
@@ -136,12 +141,12 @@ def test_masks_are_those_of_transformers(tokenizer, theirs, options, given):
     if given == "special_tokens_mask": features = [dict(theirs(text, return_special_tokens_mask=True)) for text in TEXTS]
     if given == "ids": features = [row["input_ids"] for row in features]
     if given == "tensors": features = [torch.tensor(row["input_ids"]) for row in features]
-    for collators in ([kind(*arguments, seed=7, **options) for kind, arguments in (
-            (DataCollatorForLanguageModeling, [tokenizer]), (transformers.DataCollatorForLanguageModeling, [theirs]))],):
-        for _ in range(3):  # the generator goes on
-            found, expected = (collator(copy.deepcopy(features)) for collator in collators)
-            if given in ("ids", "tensors"): assert found.pop("attention_mask").sum() == sum(map(len, features))
-            same(found, expected)
+    ours = DataCollatorForLanguageModeling(tokenizer, seed=7, **options)
+    collator = transformers.DataCollatorForLanguageModeling(theirs, seed=7, **options)
+    for _ in range(3):  # the generator goes on
+        found, expected = ours(copy.deepcopy(features)), collator(copy.deepcopy(features))
+        if given in ("ids", "tensors"): assert found.pop("attention_mask").sum() == sum(map(len, features))
+        same(found, expected)
 
 
 def test_the_global_generator_counts_without_a_seed(tokenizer, theirs):
