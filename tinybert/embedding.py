@@ -52,7 +52,8 @@ def pool(
 
 # %% ../nbs/10_embedding.ipynb #256d1d84
 MODULE = re.compile(r"sentence_transformers\.(models|(base|sentence_transformer)\.modules)\."
-                    r"(\w+\.)?(?P<name>Transformer|Pooling|Normalize)")
+                    r"((?i:transformer|pooling|normalize)\.)?"  # the file of the class
+                    r"(?P<name>Transformer|Pooling|Normalize)")
 
 
 def refuse(source: Checkpoint, what: str) -> NoReturn:
