@@ -31,7 +31,6 @@ class Family:
     positions_after_padding: bool = False  # whether positions begin at pad_token_id + 1
     embeddings_class: type = BertEmbeddings
     encoder_class: type = BertEncoder
-    word_embeddings: str = "embeddings.word_embeddings"  # where the word embedding matrix is
     renames: Renames = ()  # names in its files → ours, in order
     task_renames: dict[str, Renames] = field(default_factory=dict)  # task → more of them
     classifier: str = ""  # activation of a text classifier's own layer, used instead of the pooler

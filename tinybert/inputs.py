@@ -82,11 +82,15 @@ def check_batch(
 ) -> tuple[int, int]:
     "Return B and T; raise TypeError or ValueError for what isn't a batch that the model can take."
     check_tensor(name, given)
-    shape, E = tuple(given.shape), model.get_input_embeddings().embedding_dim
+    shape, E = tuple(given.shape), model.get_input_embeddings().weight.shape[1]
     width, axes = ((), "texts, tokens") if name == "input_ids" else ((E,), f"texts, tokens, {E}")
     if len(shape) < 2 or shape[2:] != width:
         raise ValueError(f"{name} has the shape {shape}; expected ({axes}). A single text needs a "
                          f"batch of one: add [None] or put the list in brackets.")
+    if name == "inputs_embeds" and given.dtype != model.dtype and not torch.is_autocast_enabled(
+            given.device.type):
+        raise TypeError(f"{name} has the dtype {given.dtype}; the model's weights are "
+                        f"{model.dtype}.")
     B, T = shape[:2]
     if T == 0: raise ValueError(f"{name} has the shape {shape}: there isn't a single token in it.")
     if T > (longest := model.config.max_position_embeddings - first_position):
@@ -167,8 +171,9 @@ def choose_outputs(
 ) -> tuple[bool, bool, bool]:
     "Return what a call asks for, with the config's settings in the place of None."
     given = (output_hidden_states, output_attentions, return_dict)
-    usual = (config.output_hidden_states, config.output_attentions, config.return_dict)
-    return tuple(default if value is None else value for value, default in zip(given, usual))
+    usual = (config.output_hidden_states, config.output_attentions, config.return_dict is not False)
+    return tuple(bool(default if value is None else value)
+                 for value, default in zip(given, usual))
 
 # %% ../nbs/04_inputs.ipynb #make-output
 def make_output(

@@ -7,6 +7,7 @@ __all__ = ['ACTIVATIONS', 'make_embedding', 'BertEmbeddings', 'BertSelfAttention
            'BertIntermediate', 'BertLayer', 'BertEncoder', 'BertPooler', 'BertModel']
 
 # %% ../nbs/03_model.ipynb #e6e82a99
+from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -82,8 +83,8 @@ class BertAttention(nn.Module):
 # %% ../nbs/03_model.ipynb #98376d96
 ACTIVATIONS = {
     "gelu": F.gelu,
-    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
-    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_new": partial(F.gelu, approximate="tanh"),  # a lambda couldn't be pickled
+    "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
     "relu": F.relu, "silu": F.silu, "swish": F.silu, "tanh": torch.tanh,
 }
 
@@ -122,7 +123,7 @@ class BertEncoder(nn.Module):
         self.layer = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
 
     def forward(self, hidden_states: Tensor, packing: Packing, keep: bool = False) -> list[Tensor]:
-        "Return the last hidden states, (…, C), and before them, if `keep`, the earlier ones, (B, T, C)."
+        "Return the last hidden states, (…, C); before them, if `keep`, all earlier ones, (B, T, C)."
         states = []
         for layer in self.layer:
             if keep:
@@ -156,11 +157,6 @@ class BertModel(PreTrainedModel):
         self.encoder = self.encoder_class(config)
         self.pooler = BertPooler(config) if add_pooling_layer else None
         init_weights(self, config.initializer_range)
-
-    def get_input_embeddings(self) -> nn.Embedding: return self.embeddings.word_embeddings
-
-    def set_input_embeddings(self, embeddings: nn.Embedding) -> None:
-        self.embeddings.word_embeddings = embeddings
 
     def forward(self,
         input_ids: Tensor | None = None,  # (B, T) int: token ids

@@ -130,6 +130,9 @@ def modern_settings(settings: dict, overrides: dict) -> dict:
     if every is not None and settings.get("layer_types") is None:
         layers = (settings | overrides)["num_hidden_layers"]
         settings["layer_types"] = alternate_layers(layers, every)
+    elif (layers := overrides.get("num_hidden_layers")) and settings.get("layer_types"):
+        kinds = settings["layer_types"]
+        settings["layer_types"] = [*kinds, *alternate_layers(layers)[len(kinds):]][:layers]
     old = {"full_attention": "global_rope_theta", "sliding_attention": "local_rope_theta"}
     bases = {kind: settings.pop(old[kind], base) for kind, base in ROPE_THETA.items()}
     if bases["sliding_attention"] is None: bases["sliding_attention"] = bases["full_attention"]
@@ -252,10 +255,7 @@ class ModernBertModel(PreTrainedModel):
         self.final_norm = nn.LayerNorm(config.hidden_size, config.norm_eps, bias=config.norm_bias)
         init_modern(self, config)
 
-    def get_input_embeddings(self) -> nn.Embedding: return self.embeddings.tok_embeddings
-
-    def set_input_embeddings(self, embeddings: nn.Embedding) -> None:
-        self.embeddings.tok_embeddings = embeddings
+    word_embeddings = "embeddings.tok_embeddings"
 
     def forward(self,
         input_ids: Tensor | None = None,  # (B, T) int: token ids
@@ -288,7 +288,6 @@ class ModernBertModel(PreTrainedModel):
 HEAD_NAMES = (("head.norm.", "transform.LayerNorm."), ("head.dense.", "transform.dense."))
 MODERNBERT = Family(
     config_class=ModernBertConfig, prefix="model", pooler=False, transforms=True,
-    word_embeddings="embeddings.tok_embeddings",
     tokenizer=TokenizerFacts("PreTrainedTokenizerFast", (), SPECIAL_TOKENS),
     task_renames={
         "SequenceClassification": HEAD_NAMES, "TokenClassification": HEAD_NAMES,

@@ -141,7 +141,8 @@ class Packing:
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -> Tensor:
         "Return each token's attended values, from its own text only; all are (…, H, D)."
-        if self.index is None: return attend(self.groups[0], query, key, value, dropout, self.weights)
+        if self.index is None:
+            return attend(self.groups[0], query, key, value, dropout, self.weights)
         shapes = [(group.size, group.length) for group in self.groups]
         parts = (vectors.split([G * L for G, L in shapes]) for vectors in (query, key, value))
         attended = [attend(group, *(vectors.unflatten(0, shape) for vectors in part), dropout)
