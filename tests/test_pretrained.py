@@ -9,7 +9,7 @@ from conftest import (draw_batch, family_twins, our_class, randomise, same_state
 import tinybert
 from tinybert import AutoConfig, AutoModel
 from tinybert import auto as auto_classes
-from tinybert.heads import FAMILIES, HEADS
+from tinybert.heads import ENCODERS, FAMILIES, HEADS
 from tinybert.pretrained import to_theirs
 
 EACH_FAMILY = pytest.mark.parametrize("model_type", list(FAMILIES))
@@ -24,7 +24,7 @@ def only_the_decoder(folder, model_type: str, task: str = "MaskedLM") -> torch.T
     state = safetensors.torch.load_file(folder / "model.safetensors")
     model_class, family = our_class(model_type, task), FAMILIES[model_type]
     decoder = to_theirs("lm_head.decoder.weight", model_class.renames)
-    words = to_theirs(f"{family.prefix}.{family.word_embeddings}.weight", model_class.renames)
+    words = to_theirs(f"{family.prefix}.{ENCODERS[model_type].word_embeddings}.weight", model_class.renames)
     assert decoder != words and words in state
     state[decoder] = state.pop(words).clone()
     safetensors.torch.save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
@@ -105,7 +105,8 @@ def prefixed(model, prefix: str) -> dict:
 
 
 WRITERS = {
-    "torch.save": lambda model, folder: torch.save(model.state_dict(), folder / "pytorch_model.bin"),
+    "torch.save": lambda model, folder: torch.save(
+        model.state_dict(), folder / "pytorch_model.bin"),
     "save_file": lambda model, folder: safetensors.torch.save_file(
         model.state_dict(), folder / "model.safetensors"),
     "save_model": lambda model, folder: safetensors.torch.save_model(
@@ -220,7 +221,8 @@ def gradients(model, batch: dict, **options) -> list:
 
 
 @pytest.mark.parametrize("options", [{}, {"output_hidden_states": True},
-                                     {"output_attentions": True}], ids=["plain", "states", "weights"])
+                                     {"output_attentions": True}],
+                         ids=["plain", "states", "weights"])
 @EACH_FAMILY
 def test_checkpointing_changes_no_gradient(model_type, options, monkeypatch):
     model = build(model_type, "TokenClassification")

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['logger', 'REPAIR_HINT', 'HUB_ERRORS', 'OLDER_OPTIONS', 'OTHER_OPTIONS', 'WEIGHT_FILES', 'read_json', 'check_name',
            'refuse_pointer', 'Checkpoint', 'describe_missing', 'why_offline', 'download', 'find_on_hub',
-           'opens_checkpoint', 'understand_options', 'describe_damage', 'why_unreadable', 'read_weights', 'list_some',
+           'understand_options', 'opens_checkpoint', 'describe_damage', 'why_unreadable', 'read_weights', 'list_some',
            'read_shards', 'read_state', 'replacing', 'write_files', 'write_checkpoint']
 
 # %% ../nbs/01_checkpoint.ipynb #625d6672
@@ -161,6 +161,37 @@ def find_on_hub(source: Checkpoint, filename: str) -> Path | None:
     source.commit = Path(found).parents[filename.count("/")].name  # …/snapshots/<commit>/<filename>
     return Path(found)
 
+# %% ../nbs/01_checkpoint.ipynb #other-options
+OLDER_OPTIONS = {"torch_dtype": "dtype", "use_auth_token": "token"}
+OTHER_OPTIONS = {  # an option of transformers → values that change nothing here, and advice
+    "attn_implementation": ((None, "sdpa", "eager"), "Leave it out: there is one implementation."),
+    "device_map": ((None, "cpu"), "Load the model, then move it: model.to(device)."),
+    "trust_remote_code": ((None, False), "No code from a checkpoint is ever run here."),
+    "low_cpu_mem_usage": ((None, True, False), ""),
+    "resume_download": ((None, True, False), ""),
+    "weights_only": ((None, True), "A pickle is only ever read for its tensors."),
+    "from_tf": ((None, False), "Convert the weights once, with transformers' save_pretrained."),
+    "from_flax": ((None, False), "Convert the weights once, with transformers' save_pretrained."),
+    "variant": ((None,), "Rename the file: model.safetensors is what is looked for."),
+    "proxies": ((None,), "Set the environment variable HTTPS_PROXY."),
+    "mirror": ((None,), "Set the environment variable HF_ENDPOINT."),
+    "load_in_8bit": ((None, False), "Weights are floats; torch.bfloat16 halves their size."),
+    "load_in_4bit": ((None, False), "Weights are floats; torch.bfloat16 halves their size."),
+}
+
+# %% ../nbs/01_checkpoint.ipynb #understand-options
+def understand_options(given: dict, known: set[str]) -> dict:
+    "Return options under today's names, without those that change nothing; raise ValueError."
+    understood = {}
+    for name, value in given.items():
+        name = OLDER_OPTIONS.get(name, name) if OLDER_OPTIONS.get(name) in known else name
+        accepted, advice = OTHER_OPTIONS.get(name, ((), ""))
+        if name in understood: raise TypeError(f"{name} is given twice, once by its older name.")
+        if name in known or name not in OTHER_OPTIONS: understood[name] = value
+        elif not any(value is each or value == each for each in accepted):
+            raise ValueError(f"{name} is {value!r}; this package doesn't do that. {advice}")
+    return understood
+
 # %% ../nbs/01_checkpoint.ipynb #hub-options
 def opens_checkpoint(function: Callable) -> Callable:
     "Let what takes a `Checkpoint`, first or after `cls`, be called with a name and its options."
@@ -186,37 +217,6 @@ def opens_checkpoint(function: Callable) -> Callable:
     opened.__signature__ = signature.replace(parameters=[*first, name, *options, *own])
     opened.__delwrap__ = Checkpoint  # where nbdev finds the comments on the options
     return opened
-
-# %% ../nbs/01_checkpoint.ipynb #other-options
-OLDER_OPTIONS = {"torch_dtype": "dtype", "use_auth_token": "token"}
-OTHER_OPTIONS = {  # an option of transformers → values that change nothing here, and advice
-    "attn_implementation": ((None, "sdpa", "eager"), "Leave it out: there is one implementation."),
-    "device_map": ((None, "cpu"), "Load the model, then move it: model.to(device)."),
-    "trust_remote_code": ((None, False), "No code from a checkpoint is ever run here."),
-    "low_cpu_mem_usage": ((None, True, False), ""),
-    "resume_download": ((None, True, False), ""),
-    "weights_only": ((None, True), "A pickle is only ever read for its tensors."),
-    "from_tf": ((None, False), "Convert the weights once, with transformers' save_pretrained."),
-    "from_flax": ((None, False), "Convert the weights once, with transformers' save_pretrained."),
-    "variant": ((None,), "Rename the file: model.safetensors is what is looked for."),
-    "proxies": ((None,), "Set the environment variable HTTPS_PROXY."),
-    "mirror": ((None,), "Set the environment variable HF_ENDPOINT."),
-    "load_in_8bit": ((None, False), "Weights stay floats; dtype=torch.bfloat16 takes half the room."),
-    "load_in_4bit": ((None, False), "Weights stay floats; dtype=torch.bfloat16 takes half the room."),
-}
-
-# %% ../nbs/01_checkpoint.ipynb #understand-options
-def understand_options(given: dict, known: set[str]) -> dict:
-    "Return options under today's names, without those that change nothing; raise ValueError."
-    understood = {}
-    for name, value in given.items():
-        name = OLDER_OPTIONS.get(name, name) if OLDER_OPTIONS.get(name) in known else name
-        accepted, advice = OTHER_OPTIONS.get(name, ((), ""))
-        if name in understood: raise TypeError(f"{name} is given twice, once by its older name.")
-        if name in known or name not in OTHER_OPTIONS: understood[name] = value
-        elif not any(value is each or value == each for each in accepted):
-            raise ValueError(f"{name} is {value!r}; this package doesn't do that. {advice}")
-    return understood
 
 # %% ../nbs/01_checkpoint.ipynb #91ff4e6c
 def describe_damage(path: Path) -> str:
@@ -258,7 +258,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
         if isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values()):
             return state
-        raise ValueError("it is no dictionary from names to tensors")
+        holds = list_some(map(str, state)) if isinstance(state, dict) else type(state).__name__
+        raise ValueError(f"it is no dictionary from names to tensors, but holds {holds}")
     except Exception as error: raise OSError(why_unreadable(path, error)) from error
 
 # %% ../nbs/01_checkpoint.ipynb #f928401e
