@@ -26,7 +26,8 @@ EACH_KIND = pytest.mark.parametrize("model_type, task", KINDS)
 
 def build(model_type: str, task: str = "", seed: int = 3, **settings):
     "Return a small model of ours with random weights, for inference."
-    config = AutoConfig.from_dict(their_config(model_type, **settings).to_dict())
+    layers = {"n_layers" if model_type == "distilbert" else "num_hidden_layers": 2}
+    config = AutoConfig.from_dict(their_config(model_type, **layers | settings).to_dict())
     return randomise(our_class(model_type, task)(config), seed, 0.2).eval()
 
 
@@ -124,8 +125,8 @@ def test_a_setting_in_a_file_is_heeded(tmp_path, model_type, setting):
 
 # Gradients of what is returned
 
-@pytest.mark.parametrize("side", MASKS)
-@EACH_KIND
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("model_type, task", KINDS[:-8])
 def test_what_is_returned_is_what_was_computed(model_type, task, side):
     model, (ids, mask) = build(model_type, task), shaped(task, IDS, MASKS[side])
     for unpad, attentions in ((True, True), (True, False), (False, False)):
@@ -191,12 +192,12 @@ def test_given_positions_may_use_every_row(model_type):
 # Tracers and functional tools
 
 @pytest.mark.filterwarnings("ignore")  # a tracer notes each `if`, and that it is deprecated
-@EACH_KIND
+@pytest.mark.parametrize("model_type, task", KINDS[len(FAMILY_SIZES):])
 def test_a_trace_of_one_text_is_right_for_a_batch(model_type, task):
     model = build(model_type, task)
     one, whole, right, left = shaped(task, IDS[:1, :3], IDS, RIGHT, RIGHT.flip(1))
     traced = torch.jit.trace(model, (one, torch.ones_like(one)), strict=False, check_trace=False)
-    for ids, mask in ((whole, right), (whole, left), (whole[..., :2, :4], right[..., :2, :4])):
+    for ids, mask in ((whole, right), (whole[..., :2, :4], left[..., :2, :4])):
         with torch.no_grad(): found, expected = traced(ids, mask), model(ids, mask)
         for name in found:
             torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-4)
@@ -218,7 +219,7 @@ def test_gradients_of_each_text_alone(model_type):
         torch.testing.assert_close(each[name][1], weight.grad, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("task", ["", "SequenceClassification", "MaskedLM"])
+@pytest.mark.parametrize("task", ["", "MaskedLM"])
 @EACH_FAMILY
 def test_whole_models_are_copied_and_pickled(model_type, task):
     model = build(model_type, task)
@@ -294,8 +295,8 @@ def test_labels_that_do_not_fit_are_named(heads, task, labels, kind, words):
     ("regression", (2,), 0.5, FLOAT, r"labels has the shape \(2,\)"),
     ("regression", (3,), 0.5, torch.cfloat, "labels"),
     ("multi_label_classification", (3,), 1.0, FLOAT, r"labels .*\(3, 3\)"),
-    ("multi_label_classification", (3, 3), 2.0, FLOAT, "labels .*2"),
-    ("multi_label_classification", (3, 3), -100.0, FLOAT, "labels .*-100"),
+    ("multi_label_classification", (3, 3), 2.0, FLOAT, "labels .*0 … 1"),
+    ("multi_label_classification", (3, 3), -100.0, FLOAT, "labels .*0 … 1"),
     ("single_label_classification", (3,), 1.0, FLOAT, "labels has the dtype"),
     ("single_label_classification", (3, 3), 1, LONG, "labels has the shape"),
     ("single_label_classification", (3,), 3, LONG, "labels has the value 3"),
