@@ -8,7 +8,7 @@ __all__ = ['BATCH_TOKENS', 'HELD', 'INSTEAD', 'UNDERSTOOD', 'FUNCTIONS', 'WORD_S
            'check_model', 'longest_input', 'find_device', 'Pipeline', 'encode_item', 'run_windows', 'answer_all',
            'check_text', 'check_count', 'find_targets', 'fill_place', 'FillMaskPipeline', 'choose_function',
            'TextClassificationPipeline', 'continues_word', 'read_tokens', 'join_tokens', 'name_tokens', 'tag_of',
-           'group_entities', 'length_and_score', 'join_windows', 'place_words', 'token_windows',
+           'group_entities', 'find_entities', 'length_and_score', 'join_windows', 'place_words', 'token_windows',
            'TokenClassificationPipeline', 'find_spans', 'span_to_text', 'cut_question', 'question_windows',
            'rank_answers', 'pair_questions', 'read_question', 'QuestionAnsweringPipeline', 'FeatureExtractionPipeline',
            'find_pipeline', 'read_device_map', 'load_parts', 'sort_options', 'pipeline']
@@ -116,7 +116,7 @@ def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizer) -> int
     "Return how many tokens a model takes at most, special tokens included."
     encoder = model.encoder if isinstance(model, EncoderWithHead) else model
     limit = model.config.max_position_embeddings - encoder.first_position
-    return min(limit, tokenizer.model_max_length or limit)
+    return min(limit, tokenizer.model_max_length)
 
 # %% ../nbs/11_pipelines.ipynb #find-device
 def find_device(device: torch.device | str | int) -> torch.device:
@@ -384,7 +384,7 @@ def join_tokens(tokenizer: PreTrainedTokenizer, tokens: list[dict], strategy: st
     for token in tokens:
         if token["continues"] and words: words[-1].append(token)
         else: words.append([token])
-    return [{"word": tokenizer.backend.decoder.decode([token["word"] for token in word]),
+    return [{"word": tokenizer.convert_tokens_to_string([token["word"] for token in word]),
              "scores": WORD_SCORES[strategy](torch.stack([token["scores"] for token in word])),
              "start": word[0]["start"], "end": word[-1]["end"]} for word in words]
 
@@ -414,8 +414,17 @@ def group_entities(tokenizer: PreTrainedTokenizer, entities: list[dict]) -> list
         else: groups.append([entity])
     return [{"entity_group": group[0]["entity"].split("-", 1)[-1],
              "score": sum(entity["score"] for entity in group) / len(group),
-             "word": tokenizer.backend.decoder.decode([entity["word"] for entity in group]),
+             "word": tokenizer.convert_tokens_to_string([entity["word"] for entity in group]),
              "start": group[0]["start"], "end": group[-1]["end"]} for group in groups]
+
+# %% ../nbs/11_pipelines.ipynb #find-entities
+def find_entities(tokenizer: PreTrainedTokenizer, window: dict, config: PreTrainedConfig,
+                  strategy: str) -> list[dict]:
+    "Return a window's tokens, or its entities, with labels and scores."
+    tokens = read_tokens(tokenizer, window)
+    if strategy in WORD_SCORES: tokens = join_tokens(tokenizer, tokens, strategy)
+    entities = name_tokens(tokens, config.id2label)
+    return entities if strategy == "none" else group_entities(tokenizer, entities)
 
 # %% ../nbs/11_pipelines.ipynb #join-windows
 def length_and_score(entity: dict) -> tuple[int, float]:
@@ -484,12 +493,7 @@ class TokenClassificationPipeline(Pipeline):
     ) -> list[dict]:
         found = []
         for window in windows:
-            tokens = read_tokens(self.tokenizer, window)
-            if aggregation_strategy in WORD_SCORES:
-                tokens = join_tokens(self.tokenizer, tokens, aggregation_strategy)
-            entities = name_tokens(tokens, self.config.id2label)
-            if aggregation_strategy != "none":
-                entities = group_entities(self.tokenizer, entities)
+            entities = find_entities(self.tokenizer, window, self.config, aggregation_strategy)
             found += [entity for entity in entities
                       if (entity.get("entity") or entity["entity_group"]) not in ignore_labels]
         return join_windows(found) if len(windows) > 1 else found
@@ -544,7 +548,9 @@ def question_windows(tokenizer: PreTrainedTokenizer, question: str, context: str
     "Return windows of a question and parts of its context; raise ValueError if there's no room."
     used = len(tokenizer([question], add_special_tokens=False)["input_ids"][0])
     room = max_seq_len - used - tokenizer.backend.num_special_tokens_to_add(True)
-    if doc_stride is None: doc_stride = max(0, min(max_seq_len // 2, 128, room // 2))
+    if doc_stride is None:
+        doc_stride = min(max_seq_len // 2, 128)
+        if doc_stride >= room > 0: doc_stride = room // 2
     if not 0 <= doc_stride < room:
         raise ValueError(f"a window of {max_seq_len} tokens (max_seq_len) leaves {room} for the "
                          f"context beside a question of {used}; doc_stride is {doc_stride}, and "
