@@ -229,10 +229,12 @@ def test_spans_never_lie_in_the_padding(tmp_path, model_type):
 def test_spans_beyond_the_text_do_not_count(tmp_path, model_type):
     ours, theirs = family_twins(tmp_path, model_type, "QuestionAnswering")
     batch = draw_batch(theirs.config, lengths=(6, 6, 6))
-    for start, end in ([0, 6, 5], [5, 3, 9]), ([[0], [2], [99]], [[1], [6], [99]]), ([-1, 2, 3], [0, 3, 4]):
+    for start, end in ([0, 6, 5], [5, 3, 9]), ([[0], [2], [99]], [[1], [6], [99]]):
         spans = {"start_positions": torch.tensor(start), "end_positions": torch.tensor(end)}
         torch.testing.assert_close(ours(**batch, **spans).loss, theirs(**batch, **spans).loss, rtol=exactness(ours), atol=exactness(ours))
     assert ours(**batch, start_positions=torch.tensor([0, 0, 0])).loss is None
+    with pytest.raises(ValueError, match="end_positions has the value -1; it must be a column"):
+        ours(**batch, start_positions=torch.tensor([0, 2, 3]), end_positions=torch.tensor([0, 3, -1]))
 
 
 def test_pretraining_needs_both_labels_for_a_loss(tmp_path):
@@ -579,7 +581,8 @@ def test_labels_are_in_the_signature_and_taken_in_order_or_by_name(tmp_path, mod
     ours, theirs = family_twins(tmp_path, model_type, task, **settings_for(task))
     inputs, labels = draw_inputs(task, theirs.config)
     given = ["input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds"]
-    assert list(inspect.signature(ours.forward).parameters) == [*given, *labels, "output_hidden_states", "output_attentions"]
+    assert list(inspect.signature(ours.forward).parameters) == [*given, *labels, "output_hidden_states",
+                                                               "output_attentions", "return_dict"]
     assert list(inspect.signature(ours.forward).parameters) == list(inspect.signature(type(ours).forward).parameters)[1:]
     assert transformers.utils.generic.find_labels(type(ours)) == transformers.utils.generic.find_labels(type(theirs)) == list(labels)
     assert ours.forward.__doc__ and "input_ids" in inspect.getsource(ours.forward)

@@ -385,7 +385,7 @@ ONES = torch.ones(2, 3, dtype=torch.long)
     (dict(input_ids=IDS[0]), ValueError, ["input_ids", "(3,)", "(texts, tokens)", "[None]"]),
     (dict(input_ids=IDS[None]), ValueError, ["input_ids", "(1, 2, 3)", "(texts, tokens)"]),
     (dict(input_ids=IDS.tolist()), TypeError, ["input_ids", "list", "torch.tensor"]),
-    (dict(input_ids={"input_ids": IDS}), TypeError, ["input_ids", "dict", "tensor"]),
+    (dict(input_ids={"input_ids": IDS}), TypeError, ["input_ids", "dict", "model(**inputs)"]),
     (dict(input_ids=IDS.float()), TypeError, ["input_ids", "torch.float32", "torch.long"]),
     (dict(input_ids=IDS > 6), TypeError, ["input_ids", "torch.bool", "torch.long"]),
     (dict(input_ids=IDS + 53), ValueError, ["input_ids", "63", "0 … 59", "tokenizer"]),

@@ -66,7 +66,7 @@ def test_an_untied_decoder_matters_only_to_a_masked_lm_head(tmp_path, model_type
 def test_auto_classes_are_no_models_and_only_choose(auto):
     assert not issubclass(auto, torch.nn.Module) and not hasattr(auto, "forward")
     public = {name for name in dir(auto) if not name.startswith("_")}
-    assert public == {"class_for", "classes", "from_config", "from_pretrained"}
+    assert public == {"class_for", "classes", "config_class", "from_config", "from_pretrained"}
     assert auto.classes and all(issubclass(model, tinybert.PreTrainedModel) for model in auto.classes.values())
 
 

@@ -5,7 +5,8 @@ __version__ = "0.1.0"
 _modules = {  # module → its public names
     "checkpoint": "Checkpoint",
     "config": "BertConfig PreTrainedConfig",
-    "pretrained": "ModelOutput PreTrainedModel",
+    "inputs": "ModelOutput",
+    "pretrained": "PreTrainedModel",
     "model": "BertModel",
     "encoding": "BatchEncoding",
     "families": """

@@ -8,12 +8,11 @@ __all__ = ['AutoConfig', 'AutoModel', 'AutoModelForMaskedLM', 'AutoModelForSeque
            'AutoModelForPreTraining', 'AutoModelForMultipleChoice', 'BertTokenizer', 'AutoTokenizer']
 
 # %% ../nbs/09_choosing.ipynb #3dc142d5
-import torch
 from .checkpoint import Checkpoint, opens_checkpoint
 from .config import PreTrainedConfig
 from .encoding import PreTrainedTokenizer
 from .heads import ENCODERS, FAMILIES, HEADS
-from .pretrained import PreTrainedModel, choose_config, load_model
+from .pretrained import PreTrainedModel
 
 # %% ../nbs/09_choosing.ipynb #e3547769
 class AutoConfig:
@@ -39,7 +38,8 @@ class AutoConfig:
 # %% ../nbs/09_choosing.ipynb #b7b21804
 class AutoModel:
     "Choose the model class for a checkpoint's config (`transformers.AutoModel`)."
-    classes = ENCODERS  # model_type → class
+    classes, config_class = ENCODERS, AutoConfig  # model_type → class
+    from_pretrained = vars(PreTrainedModel)["from_pretrained"]  # asks `class_for`, below
 
     def __init_subclass__(cls):
         task = cls.__name__.removeprefix("AutoModelFor")
@@ -63,17 +63,6 @@ class AutoModel:
     def from_config(cls, config: PreTrainedConfig) -> PreTrainedModel:
         "Make a model for a config, with random weights, in training mode."
         return cls.class_for(config)(config)
-
-    @classmethod
-    @opens_checkpoint
-    def from_pretrained(cls, source: Checkpoint, *,
-        config: PreTrainedConfig | None = None,  # used instead of the checkpoint's own
-        dtype: torch.dtype | str = torch.float32,  # type of the weights; "auto": that of the file
-        **overrides,
-    ) -> PreTrainedModel:
-        "Load a model for inference; `overrides` replace some of its config's settings."
-        config = choose_config(AutoConfig, source, config, overrides)
-        return load_model(cls.class_for(config), source, config, dtype)
 
 # %% ../nbs/09_choosing.ipynb #92797d03
 class AutoModelForMaskedLM(AutoModel): "Choose the class that predicts masked tokens."

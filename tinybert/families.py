@@ -167,7 +167,8 @@ class ElectraModel(FamilyModel, family=ELECTRA):
 class AlbertConfig(PreTrainedConfig):
     "Describe an ALBERT (Lan et al. 2019): narrow embeddings, and one layer used many times."
     model_type = "albert"
-    supported = {"inner_group_num": 1, "position_embedding_type": "absolute"}
+    supported = PreTrainedConfig.supported | {
+        "inner_group_num": 1, "position_embedding_type": "absolute"}
     output_dropouts = property(lambda self: (self.hidden_dropout_prob, 0.0))
     vocab_size: int = count(30000)
     embedding_size: int = count(128)  # width E of the embeddings; the layers' is hidden_size

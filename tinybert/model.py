@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from .config import BertConfig
-from .pretrained import ModelOutput, PreTrainedModel, init_weights, make_output, pack_inputs
+from .inputs import ModelOutput, choose_outputs, make_output, pack_inputs
+from .pretrained import Layer, PreTrainedModel, init_weights
 from .unpadding import Packing
 
 # %% ../nbs/03_model.ipynb #244817e9
@@ -101,7 +102,7 @@ class BertIntermediate(nn.Module):
         return self.activation(self.dense(hidden_states))  # (…, intermediate_size)
 
 # %% ../nbs/03_model.ipynb #layer
-class BertLayer(nn.Module):
+class BertLayer(Layer):
     "Run attention, then the feed-forward part (`transformers.BertLayer`)."
     def __init__(self, config: BertConfig):
         super().__init__()
@@ -121,10 +122,14 @@ class BertEncoder(nn.Module):
         self.layer = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
 
     def forward(self, hidden_states: Tensor, packing: Packing, keep: bool = False) -> list[Tensor]:
-        "Return a list: the last hidden states, (…, C), and before them all earlier ones if `keep`."
-        states = [hidden_states]
-        for layer in self.layer: states = (states if keep else []) + [layer(states[-1], packing)]
-        return states
+        "Return the last hidden states, (…, C), and before them, if `keep`, the earlier ones, (B, T, C)."
+        states = []
+        for layer in self.layer:
+            if keep:
+                states.append(packing.unpack(hidden_states))  # (B, T, C)
+                hidden_states = packing.pack(states[-1])  # what we return is what the layer gets
+            hidden_states = layer(hidden_states, packing)  # (…, C)
+        return [*states, hidden_states]
 
 # %% ../nbs/03_model.ipynb #3916f974
 class BertPooler(nn.Module):
@@ -154,19 +159,26 @@ class BertModel(PreTrainedModel):
 
     def get_input_embeddings(self) -> nn.Embedding: return self.embeddings.word_embeddings
 
+    def set_input_embeddings(self, embeddings: nn.Embedding) -> None:
+        self.embeddings.word_embeddings = embeddings
+
     def forward(self,
         input_ids: Tensor | None = None,  # (B, T) int: token ids
         attention_mask: Tensor | None = None,  # (B, T): 1 for real, 0 for padding; None: all real
         token_type_ids: Tensor | None = None,  # (B, T) int: text 0 or 1 of a pair; None: all 0
         position_ids: Tensor | None = None,  # (B, T) int; None: counted from the first real token
         inputs_embeds: Tensor | None = None,  # (B, T, E) float: used instead of input_ids
-        output_hidden_states: bool = False,  # also return the hidden states of all layers
-        output_attentions: bool = False,  # also return the attention weights of all layers
-    ) -> ModelOutput:
+        output_hidden_states: bool | None = None,  # also return the hidden states of all layers
+        output_attentions: bool | None = None,  # also return the attention weights of all layers
+        return_dict: bool | None = None,  # False: return a tuple; None, also above: as in config
+    ) -> ModelOutput | tuple[Tensor, ...]:
         "Run the model; raise TypeError or ValueError for inputs that the model can't take."
+        output_hidden_states, output_attentions, return_dict = choose_outputs(
+            self.config, output_hidden_states, output_attentions, return_dict)
         packing, embeds, token_type_ids, position_ids = pack_inputs(self, dict(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids,
             position_ids=position_ids, inputs_embeds=inputs_embeds), output_attentions)
         hidden_states = self.embeddings(embeds, token_type_ids, position_ids)  # (…, C)
         states = self.encoder(hidden_states, packing, output_hidden_states)
-        return make_output(packing, states, output_hidden_states, self.pooler)
+        output = make_output(packing, states, output_hidden_states, self.pooler)
+        return output if return_dict else output.to_tuple()

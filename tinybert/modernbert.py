@@ -16,7 +16,8 @@ from .config import PreTrainedConfig, config_dataclass, count, probability
 from .encoding import SPECIAL_TOKENS, TokenizerFacts
 from .families import Family
 from .model import ACTIVATIONS, make_embedding
-from .pretrained import ModelOutput, PreTrainedModel, make_output, pack_inputs
+from .inputs import ModelOutput, choose_outputs, make_output, pack_inputs
+from .pretrained import Layer, PreTrainedModel
 from .unpadding import Group, Packing, is_tracing
 
 # %% ../nbs/07_modernbert.ipynb #dc3b402a
@@ -84,7 +85,7 @@ class ModernBertHeadConfig(PreTrainedConfig):
 class ModernBertConfig(ModernBertHeadConfig):
     "Describe a ModernBERT (Warner et al. 2024; `transformers.ModernBertConfig`)."
     model_type, attribute_map = "modernbert", {"hidden_act": "hidden_activation"}
-    supported = {"rope_scaling": None}
+    supported = PreTrainedConfig.supported | {"rope_scaling": None}
     vocab_size: int = count(50368)  # number of tokens: rows of the word embedding matrix
     hidden_size: int = count(768)  # width C of the vector that represents one token
     intermediate_size: int = count(1152)  # width inside the feed-forward part, also of its gates
@@ -131,6 +132,7 @@ def modern_settings(settings: dict, overrides: dict) -> dict:
         settings["layer_types"] = alternate_layers(layers, every)
     old = {"full_attention": "global_rope_theta", "sliding_attention": "local_rope_theta"}
     bases = {kind: settings.pop(old[kind], base) for kind, base in ROPE_THETA.items()}
+    if bases["sliding_attention"] is None: bases["sliding_attention"] = bases["full_attention"]
     settings["rope_parameters"] = complete_rope(settings.get("rope_parameters"), bases)
     return settings
 
@@ -189,7 +191,7 @@ class ModernBertMLP(nn.Module):
         return self.Wo(self.drop(self.activation(values) * gates))  # (…, C)
 
 # %% ../nbs/07_modernbert.ipynb #modern-layer
-class ModernBertEncoderLayer(nn.Module):
+class ModernBertEncoderLayer(Layer):
     "Add attention, then the feed-forward part (`transformers.ModernBertEncoderLayer`)."
     def __init__(self, config: ModernBertConfig, index: int):
         super().__init__()
@@ -252,25 +254,35 @@ class ModernBertModel(PreTrainedModel):
 
     def get_input_embeddings(self) -> nn.Embedding: return self.embeddings.tok_embeddings
 
+    def set_input_embeddings(self, embeddings: nn.Embedding) -> None:
+        self.embeddings.tok_embeddings = embeddings
+
     def forward(self,
         input_ids: Tensor | None = None,  # (B, T) int: token ids
         attention_mask: Tensor | None = None,  # (B, T): 1 for real, 0 for padding; None: all real
         token_type_ids: None = None,  # there are no token types: anything but None is an error
         position_ids: Tensor | None = None,  # (B, T) int; None: counted from the first real token
         inputs_embeds: Tensor | None = None,  # (B, T, C) float: used instead of input_ids
-        output_hidden_states: bool = False,  # also return the hidden states of all layers
-        output_attentions: bool = False,  # also return the attention weights of all layers
-    ) -> ModelOutput:
+        output_hidden_states: bool | None = None,  # also return the hidden states of all layers
+        output_attentions: bool | None = None,  # also return the attention weights of all layers
+        return_dict: bool | None = None,  # False: return a tuple; None, also above: as in config
+    ) -> ModelOutput | tuple[Tensor, ...]:
         "Run the model; raise TypeError or ValueError for inputs that the model can't take."
+        output_hidden_states, output_attentions, return_dict = choose_outputs(
+            self.config, output_hidden_states, output_attentions, return_dict)
         packing, embeds, _, position_ids = pack_inputs(self, dict(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids,
             position_ids=position_ids, inputs_embeds=inputs_embeds), output_attentions)
         hidden_states, states = self.embeddings(embeds), []  # (…, C)
         by_kind = inputs_by_kind(self.config, packing, position_ids)
         for layer, kind in zip(self.layers, self.config.layer_types):
-            if output_hidden_states: states.append(hidden_states)
+            if output_hidden_states:
+                states.append(packing.unpack(hidden_states))  # (B, T, C)
+                hidden_states = packing.pack(states[-1])
             hidden_states = layer(hidden_states, *by_kind[kind])  # (…, C)
-        return make_output(packing, [*states, self.final_norm(hidden_states)], output_hidden_states)
+        states.append(self.final_norm(hidden_states))
+        output = make_output(packing, states, output_hidden_states)
+        return output if return_dict else output.to_tuple()
 
 # %% ../nbs/07_modernbert.ipynb #modern-row
 HEAD_NAMES = (("head.norm.", "transform.LayerNorm."), ("head.dense.", "transform.dense."))
