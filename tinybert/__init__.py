@@ -36,6 +36,9 @@ _modules = {  # module → its public names
         AutoModelForQuestionAnswering AutoModelForNextSentencePrediction
         AutoModelForPreTraining AutoModelForMultipleChoice""",
     "embedding": "embed read_pooling",
+    "pipelines": """
+        Pipeline pipeline FillMaskPipeline TextClassificationPipeline
+        TokenClassificationPipeline QuestionAnsweringPipeline FeatureExtractionPipeline""",
 }
 _home = {name: module for module, names in _modules.items() for name in names.split()}
 __all__ = sorted(_home)

@@ -1543,6 +1543,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'tinybert.pipelines.TokenClassificationPipeline.preprocess': ( 'pipelines.html#tokenclassificationpipeline.preprocess',
                                                                                                    'tinybert/pipelines.py'),
                                     'tinybert.pipelines.answer_all': ('pipelines.html#answer_all', 'tinybert/pipelines.py'),
+                                    'tinybert.pipelines.check_call': ('pipelines.html#check_call', 'tinybert/pipelines.py'),
                                     'tinybert.pipelines.check_count': ('pipelines.html#check_count', 'tinybert/pipelines.py'),
                                     'tinybert.pipelines.check_keywords': ('pipelines.html#check_keywords', 'tinybert/pipelines.py'),
                                     'tinybert.pipelines.check_model': ('pipelines.html#check_model', 'tinybert/pipelines.py'),

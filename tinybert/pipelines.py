@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['BATCH_TOKENS', 'HELD', 'INSTEAD', 'UNDERSTOOD', 'FUNCTIONS', 'WORD_SCORES', 'STRATEGIES', 'PIPELINES', 'ALIASES',
            'HUB_OPTIONS', 'split_windows', 'stack_windows', 'length_batches', 'keywords', 'check_keywords', 'unwrap',
-           'check_model', 'longest_input', 'find_device', 'Pipeline', 'encode_item', 'run_windows', 'answer_all',
-           'check_text', 'check_count', 'find_targets', 'fill_place', 'FillMaskPipeline', 'choose_function',
-           'TextClassificationPipeline', 'continues_word', 'read_tokens', 'join_tokens', 'name_tokens', 'tag_of',
-           'group_entities', 'find_entities', 'length_and_score', 'join_windows', 'place_words', 'token_windows',
-           'TokenClassificationPipeline', 'find_spans', 'span_to_text', 'cut_question', 'question_windows',
-           'rank_answers', 'pair_questions', 'read_question', 'QuestionAnsweringPipeline', 'FeatureExtractionPipeline',
-           'find_pipeline', 'read_device_map', 'load_parts', 'sort_options', 'pipeline']
+           'check_model', 'check_call', 'longest_input', 'find_device', 'Pipeline', 'encode_item', 'run_windows',
+           'answer_all', 'check_text', 'check_count', 'find_targets', 'fill_place', 'FillMaskPipeline',
+           'choose_function', 'TextClassificationPipeline', 'continues_word', 'read_tokens', 'join_tokens',
+           'name_tokens', 'tag_of', 'group_entities', 'find_entities', 'length_and_score', 'join_windows',
+           'place_words', 'token_windows', 'TokenClassificationPipeline', 'find_spans', 'span_to_text', 'cut_question',
+           'question_windows', 'rank_answers', 'pair_questions', 'read_question', 'QuestionAnsweringPipeline',
+           'FeatureExtractionPipeline', 'find_pipeline', 'read_device_map', 'load_parts', 'sort_options', 'pipeline']
 
 # %% ../nbs/11_pipelines.ipynb #export-imports
 import difflib, inspect
@@ -32,7 +32,8 @@ from .encoding import BatchEncoding, PreTrainedTokenizer, check_option
 from .heads import (
     EncoderWithHead, ForMaskedLM, ForQuestionAnswering, ForSequenceClassification,
     ForTokenClassification)
-from .pretrained import ModelOutput, PreTrainedModel
+from .inputs import ModelOutput
+from .pretrained import PreTrainedModel
 
 # %% ../nbs/11_pipelines.ipynb #split-windows
 def split_windows(encoding: BatchEncoding) -> list[dict]:
@@ -111,6 +112,15 @@ def check_model(kind: type, model: PreTrainedModel, tokenizer: PreTrainedTokeniz
         raise TypeError(f"tokenizer is {tokenizer!r}; give that of the same checkpoint: "
                         f"AutoTokenizer.from_pretrained(…).")
 
+# %% ../nbs/11_pipelines.ipynb #check-call
+def check_call(model: PreTrainedModel, inputs: object) -> None:
+    "Raise ValueError for a model in training mode, TypeError for what can't be texts."
+    if model.training:
+        raise ValueError("The model is in training mode, so dropout would make its answers random. "
+                         "Call model.eval() first.")
+    if not hasattr(inputs, "__iter__") and not hasattr(inputs, "__getitem__"):
+        raise TypeError(f"the input is {inputs!r}; give one text, or several in a list.")
+
 # %% ../nbs/11_pipelines.ipynb #longest-input
 def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizer) -> int:
     "Return how many tokens a model takes at most, special tokens included."
@@ -158,6 +168,7 @@ class Pipeline:
 
     def __call__(self, inputs: object, *, batch_size: int | None = None, **options) -> object:
         "Return the answer for one input, a list for several, a generator for a generator."
+        check_call(self.model, inputs)
         options = self.choose(options)
         answers = answer_all(self, inputs, batch_size or self.batch_size, options)
         if isinstance(inputs, (str, dict)): return next(answers)
@@ -198,9 +209,6 @@ def run_windows(pipe: Pipeline, windows: list[dict], batch_size: int | None) -> 
 def answer_all(pipe: Pipeline, inputs: object, batch_size: int | None,
                options: dict) -> Iterator:
     "Yield the answer for each input, in order; raise TypeError or ValueError for a wrong one."
-    if pipe.model.training:
-        raise ValueError("The model is in training mode, so dropout would make its answers random. "
-                         "Call model.eval() first.")
     one, sized = isinstance(inputs, (str, dict)), hasattr(inputs, "__len__")
     before, after = ({name: options[name] for name in keywords(method)}
                      for method in (pipe.preprocess, pipe.postprocess))
@@ -226,8 +234,9 @@ def check_count(name: str, value: object) -> None:
         raise ValueError(f"{name} is {value!r}; expected a whole number from 1 up.")
 
 # %% ../nbs/11_pipelines.ipynb #find-targets
-def find_targets(tokenizer: PreTrainedTokenizer, targets: str | list[str]) -> list[int]:
+def find_targets(tokenizer: PreTrainedTokenizer, targets: str | list[str] | Tensor) -> Tensor:
     "Return the ids of words, or of their first tokens, with a warning; raise ValueError for none."
+    if isinstance(targets, Tensor): return targets  # found before
     vocabulary, ids = tokenizer.get_vocab(), []
     for target in [targets] if isinstance(targets, str) else targets:
         pieces = [check_text(target)] if target in vocabulary else tokenizer.tokenize(target)
@@ -237,7 +246,7 @@ def find_targets(tokenizer: PreTrainedTokenizer, targets: str | list[str]) -> li
                            f"vocabulary; its first one, {pieces[0]!r}, stands for it.")
         ids += [vocabulary[piece] for piece in pieces[:1]]
     if not ids: raise ValueError(f"targets is {targets!r}: there isn't a single token in it.")
-    return sorted(set(ids))
+    return torch.tensor(sorted(set(ids)))
 
 # %% ../nbs/11_pipelines.ipynb #fill-place
 def fill_place(tokenizer: PreTrainedTokenizer, ids: list[int], place: int, token: int,
@@ -257,8 +266,8 @@ class FillMaskPipeline(Pipeline):
 
     def prepare(self, options: dict) -> dict:
         check_count("top_k", options["top_k"])
-        targets = options["targets"] and find_targets(self.tokenizer, options["targets"])
-        return options | {"targets": targets}
+        if options["targets"] is None: return options
+        return options | {"targets": find_targets(self.tokenizer, options["targets"])}
 
     def preprocess(self, text: str, *,
         tokenizer_kwargs: dict | None = None,  # further options of the tokenizer's call
@@ -278,7 +287,7 @@ class FillMaskPipeline(Pipeline):
         targets: str | list[str] | None = None,  # only these words
     ) -> list:
         probabilities = windows[0]["output"].softmax(dim=1)  # (masks, vocab_size)
-        allowed = torch.tensor(targets or range(probabilities.shape[1]))
+        allowed = torch.arange(probabilities.shape[1]) if targets is None else targets
         scores, best = probabilities[:, allowed].topk(min(top_k, len(allowed)))  # (masks, top_k)
         places, ids = windows[0]["masks"], windows[0]["input_ids"]
         answers = [[fill_place(self.tokenizer, ids, place, token, score, len(places) == 1)
