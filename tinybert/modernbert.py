@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 from .config import PreTrainedConfig, config_dataclass, count, probability
-from .encoding import SPECIAL_TOKENS, TokenizerFacts
+from .vocabulary import SPECIAL_TOKENS, TokenizerFacts
 from .families import Family
 from .model import ACTIVATIONS, make_embedding
 from .inputs import ModelOutput, choose_outputs, make_output, pack_inputs
