@@ -31,7 +31,6 @@ class Family:
     positions_after_padding: bool = False  # whether positions begin at pad_token_id + 1
     embeddings_class: type = BertEmbeddings
     encoder_class: type = BertEncoder
-    word_embeddings: str = "embeddings.word_embeddings"  # where the word embedding matrix is
     renames: Renames = ()  # names in its files → ours, in order
     task_renames: dict[str, Renames] = field(default_factory=dict)  # task → more of them
     classifier: str = ""  # activation of a text classifier's own layer, used instead of the pooler
@@ -295,8 +294,10 @@ MPNET = Family(
     config_class=MPNetConfig, prefix="mpnet", positions_after_padding=True,
     embeddings_class=FamilyEmbeddings, encoder_class=MPNetEncoder,
     classifier="tanh", lm_activation="gelu",
-    tokenizer=replace(BERT_TOKENIZER, tokenizer_class="MPNetTokenizer", like_roberta=True,
-                      token_types=False, tokens=ROBERTA_TOKENS | {"unk_token": "[UNK]"}),
+    tokenizer=replace(
+        BERT_TOKENIZER, tokenizer_class="MPNetTokenizer", like_roberta=True, token_types=False,
+        tokens=ROBERTA_TOKENS | {"unk_token": "[UNK]"},
+        options=BERT_TOKENIZER.options | ROBERTA_TOKENIZER.options),
     renames=(
         *ROBERTA.renames,
         ("attention.LayerNorm.", "attention.output.LayerNorm."),
