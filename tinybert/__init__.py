@@ -36,6 +36,9 @@ _modules = {  # module → its public names
         AutoModelForQuestionAnswering AutoModelForNextSentencePrediction
         AutoModelForPreTraining AutoModelForMultipleChoice""",
     "embedding": "embed read_pooling",
+    "pipelines": """
+        Pipeline pipeline FillMaskPipeline TextClassificationPipeline
+        TokenClassificationPipeline QuestionAnsweringPipeline FeatureExtractionPipeline""",
     "collators": """
         DataCollatorForLanguageModeling DataCollatorForTokenClassification
         DataCollatorWithPadding DefaultDataCollator default_data_collator""",
