@@ -322,20 +322,22 @@ def test_an_encoding_stores_a_value_once(pair):
     encoding = pair[0]("Hello!")
     encoding.input_ids = [101, 102]
     encoding["attention_mask"] = [1, 1]
-    assert encoding["input_ids"] == [101, 102] and encoding.attention_mask == [1, 1] and not vars(encoding)
+    assert encoding["input_ids"] == [101, 102] and encoding.attention_mask == [1, 1] and list(vars(encoding)) == ["encodings"]
 
 
 def test_an_encoding_moves_to_a_device(pair):
     moved = pair[0](["Hello!"], return_tensors="pt").to("meta")
     assert isinstance(moved, BatchEncoding) and all(tensor.device.type == "meta" for tensor in moved.values())
-    with pytest.raises(ValueError, match="return_tensors='pt'"): pair[0](["Hello!"]).to("cpu")
+    lists = pair[0](["Hello!"])
+    assert lists.to("meta") is lists and lists == pair[0](["Hello!"])
+    with pytest.raises(TypeError, match="float16"): lists.to(torch.float16)
 
 
 # Mistakes
 
 @pytest.mark.parametrize("arguments, options, kind, words", [
     ((["a", "a b c"],), dict(return_tensors="pt"), ValueError, ["3", "5", "padding=True", "truncation=True"]),
-    (("a",), dict(return_tensors="np"), ValueError, ["return_tensors", "'np'", "'pt'"]),
+    (("a",), dict(return_tensors="tf"), ValueError, ["return_tensors", "'tf'", "'pt'", "'np'"]),
     (("a",), dict(padding="longst"), ValueError, ["padding", "'longst'", "'longest'", "'max_length'"]),
     (("a",), dict(truncation="first", max_length=4), ValueError, ["truncation", "'first'", "only_first"]),
     (("a",), dict(truncation=True, max_length=1), ValueError, ["max_length", "1", "2"]),
@@ -348,7 +350,7 @@ def test_an_encoding_moves_to_a_device(pair):
     ((b"a",), {}, TypeError, ["bytes", "str"]),
     ((["a", 3],), {}, TypeError, ["text at index 1", "3", "str"]),
     ((["a", None],), {}, TypeError, ["text at index 1", "None", "str"]),
-    (([["a", "b", "c"]],), {}, TypeError, ["text at index 0", "('a', 'b', 'c')", "pair"]),
+    (([["a", "b", "c"]],), {}, TypeError, ["text at index 0", "['a', 'b', 'c']", "pair"]),
     (([[]],), {}, TypeError, ["text at index 0", "pair"]),
     (([["a"]],), {}, TypeError, ["text at index 0", "pair"]),
     (("a", ["b"]), {}, (TypeError, ValueError), ["text_pair", "both"]),

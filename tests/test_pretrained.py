@@ -8,7 +8,7 @@ from conftest import our_class, their_config, their_model
 import tinybert
 from tinybert import AutoConfig, AutoModel
 from tinybert import auto as auto_classes
-from tinybert.heads import FAMILIES
+from tinybert.heads import ENCODERS, FAMILIES
 from tinybert.pretrained import to_theirs
 
 EACH_FAMILY = pytest.mark.parametrize("model_type", list(FAMILIES))
@@ -23,7 +23,7 @@ def only_the_decoder(folder, model_type: str, task: str = "MaskedLM") -> torch.T
     state = safetensors.torch.load_file(folder / "model.safetensors")
     model_class, family = our_class(model_type, task), FAMILIES[model_type]
     decoder = to_theirs("lm_head.decoder.weight", model_class.renames)
-    words = to_theirs(f"{family.prefix}.{family.word_embeddings}.weight", model_class.renames)
+    words = to_theirs(f"{family.prefix}.{ENCODERS[model_type].word_embeddings}.weight", model_class.renames)
     assert decoder != words and words in state
     state[decoder] = state.pop(words).clone()
     safetensors.torch.save_file(state, folder / "model.safetensors", metadata={"format": "pt"})

@@ -76,7 +76,10 @@ class AutoModelForMultipleChoice(AutoModel): "Choose the class that picks one of
 
 # %% ../nbs/09_choosing.ipynb #bert-tokenizer
 class BertTokenizer(PreTrainedTokenizer):
-    "Load a tokenizer of any family (`transformers.BertTokenizer` is for BERT alone)."
+    "Load a checkpoint's tokenizer as BERT's, whatever its files say (`transformers.BertTokenizer`)."
     families = {model_type: family.tokenizer for model_type, family in FAMILIES.items()}
+    facts = FAMILIES["bert"].tokenizer
 
-class AutoTokenizer(BertTokenizer): "Load a checkpoint's tokenizer (`transformers.AutoTokenizer`)."
+class AutoTokenizer(BertTokenizer):
+    "Load a checkpoint's tokenizer (`transformers.AutoTokenizer`)."
+    facts = None  # those that its files ask for

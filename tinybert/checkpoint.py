@@ -175,8 +175,8 @@ OTHER_OPTIONS = {  # an option of transformers → values that change nothing he
     "variant": ((None,), "Rename the file: model.safetensors is what is looked for."),
     "proxies": ((None,), "Set the environment variable HTTPS_PROXY."),
     "mirror": ((None,), "Set the environment variable HF_ENDPOINT."),
-    "load_in_8bit": ((None, False), "Weights stay floats; dtype=torch.bfloat16 takes half the room."),
-    "load_in_4bit": ((None, False), "Weights stay floats; dtype=torch.bfloat16 takes half the room."),
+    "load_in_8bit": ((None, False), "Weights are floats; torch.bfloat16 halves their size."),
+    "load_in_4bit": ((None, False), "Weights are floats; torch.bfloat16 halves their size."),
 }
 
 # %% ../nbs/01_checkpoint.ipynb #understand-options
@@ -258,7 +258,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
         if isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values()):
             return state
-        raise ValueError("it is no dictionary from names to tensors")
+        holds = list_some(map(str, state)) if isinstance(state, dict) else type(state).__name__
+        raise ValueError(f"it is no dictionary from names to tensors, but holds {holds}")
     except Exception as error: raise OSError(why_unreadable(path, error)) from error
 
 # %% ../nbs/01_checkpoint.ipynb #f928401e

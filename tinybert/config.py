@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['count', 'probability', 'check_names', 'config_dataclass', 'Settings', 'check_sizes', 'choose_labels', 'make_config',
-           'link_labels', 'LabelSettings', 'PreTrainedConfig', 'BertConfig']
+           'link_labels', 'names_of_labels', 'flag', 'LabelSettings', 'OutputSettings', 'PreTrainedConfig',
+           'BertConfig']
 
 # %% ../nbs/00_config.ipynb #bce35a96
 import difflib, functools, json
@@ -48,7 +49,8 @@ def config_dataclass(cls: type) -> type:
     def checked_init(self, **settings):
         own = {cls.attribute_map.get(name, name): value for name, value in settings.items()}
         if len(own) < len(settings):
-            raise TypeError(f"{cls.__name__} got one setting under two names: {', '.join(settings)}.")
+            raise TypeError(f"{cls.__name__} got one setting under two names: "
+                            f"{', '.join(settings)}.")
         check_names(own, known, cls.__name__)
         init(self, **own)
 
@@ -75,8 +77,9 @@ class Settings:
         setting = self.__dataclass_fields__.get(name)
         if setting and setting.metadata and not setting.metadata["allows"](value):
             raise ValueError(f"{name} is {value!r}; it must be {setting.metadata['expected']}.")
-        if value != self.supported.get(name, value):
-            raise ValueError(f"{name} is {value!r}; only {self.supported[name]!r} is supported.")
+        wanted = self.supported.get(name, value)
+        if value != wanted and (value or wanted):  # None, False and {} all mean "not used"
+            raise ValueError(f"{name} is {value!r}; only {wanted!r} is supported.")
 
     def __eq__(self, other) -> bool: return type(self) is type(other) and vars(self) == vars(other)
 
@@ -93,15 +96,17 @@ def check_sizes(config: Settings) -> None:
 
 # %% ../nbs/00_config.ipynb #file-labels
 def choose_labels(settings: dict, overrides: dict) -> dict:
-    "Return a file's settings, without its labels if an override says otherwise."
-    names, count = settings.get("id2label") or {}, settings.get("num_labels")
+    "Return a file's settings, without empty labels or those that an override replaces."
+    labels = {name: settings.get(name) or None for name in ("num_labels", "id2label", "label2id")}
+    count, names = labels["num_labels"], labels["id2label"] or {}
     if names and count not in (None, len(names)):
         logger.warning(f"The config has num_labels {count} and {len(names)} names in id2label; "
                        f"the names count.")
-    given = overrides.keys() & {"num_labels", "id2label", "label2id"}
-    if not given or (given == {"num_labels"} and overrides["num_labels"] == len(names)):
-        return settings
-    return settings | {"num_labels": None, "id2label": None, "label2id": None}
+    given = {name for name in labels if overrides.get(name) is not None}
+    if given and not (given == {"num_labels"} and overrides["num_labels"] == len(names)):
+        labels = dict.fromkeys(labels)
+    others = {name: value for name, value in settings.items() if name not in labels}
+    return others | {name: value for name, value in labels.items() if value is not None}
 
 # %% ../nbs/00_config.ipynb #make-config
 def make_config(cls: type, settings: dict, overrides: dict) -> Settings:
@@ -122,51 +127,76 @@ def make_config(cls: type, settings: dict, overrides: dict) -> Settings:
 # %% ../nbs/00_config.ipynb #link-labels
 def link_labels(name: str, value: int | dict, names: dict[int, str]) -> dict:
     "Return all three label settings, after one of them is set; `names` are those so far."
+    ids = {label: n for n, label in names.items()}
     if name == "num_labels" and value != len(names):
         names = {n: f"LABEL_{n}" for n in range(value)}
-    if name == "id2label": names = {int(n): label for n, label in value.items()}  # from JSON: str
-    if name == "label2id": names = dict(sorted((int(n), label) for label, n in value.items()))
-    if not names: raise ValueError(f"{name} is {value!r}; give at least one label.")
+    elif name == "id2label": names = {int(n): label for n, label in value.items()}  # JSON has str
+    elif name == "label2id" and any(names.get(int(n)) != label for label, n in value.items()):
+        names = dict(sorted((int(n), label) for label, n in value.items()))
+        if len(names) < len(value):
+            raise ValueError(f"label2id is {value!r}; give each label an id of its own.")
+    elif name == "label2id": return {"label2id": ids | value}  # as the names say
     return {"num_labels": len(names), "id2label": names,
             "label2id": {label: n for n, label in names.items()}}
+
+# %% ../nbs/00_config.ipynb #names-of-labels
+def names_of_labels() -> None:
+    "Return a dataclass field for a dictionary with at least one label, or None."
+    def allows(value) -> bool: return value is None or (isinstance(value, dict) and len(value) > 0)
+    return field(default=None, metadata=dict(
+        allows=allows, expected="a dictionary such as {0: 'no', 1: 'yes'}, with a label or more"))
+
+# %% ../nbs/00_config.ipynb #flag-cell
+def flag(default: bool) -> bool:
+    "Return a dataclass field for True or False; None, as some files have it, is the default."
+    def allows(value) -> bool: return value is None or type(value) is bool
+    return field(default=default, metadata=dict(allows=allows, expected="True or False"))
 
 # %% ../nbs/00_config.ipynb #label-settings
 @config_dataclass
 class LabelSettings(Settings):
     "Hold a classifier's labels: how many there are, and their names. Set one, and all follow."
     num_labels: int = count(2)  # number of labels that a classifier chooses from
-    label2id: dict[str, int] | None = None  # the id of each name; None: as the others say
-    id2label: dict[int, str] | None = None  # the name of each id; None: as the others say
+    label2id: dict[str, int] | None = names_of_labels()  # name → id; None: as the others say
+    id2label: dict[int, str] | None = names_of_labels()  # id → name; None: as the others say
     problem_type: str | None = None  # kind of classification, see `classification_loss`
 
     def __setattr__(self, name: str, value) -> None:
-        if name not in ("num_labels", "id2label", "label2id"): return super().__setattr__(name, value)
+        if name not in ("num_labels", "id2label", "label2id"):
+            return super().__setattr__(name, value)
+        names = vars(self).get("id2label", {})
+        if value is None and name == "num_labels": value = len(names) or 2
         if value is None: return
         self.check_setting(name, value)
-        vars(self).update(link_labels(name, value, vars(self).get("id2label", {})))
+        vars(self).update(link_labels(name, value, names))
+
+# %% ../nbs/00_config.ipynb #output-settings
+@config_dataclass
+class OutputSettings(LabelSettings):
+    "Say what a model returns, unless its call says otherwise."
+    output_hidden_states: bool = flag(False)  # whether all layers' hidden states are returned, too
+    output_attentions: bool = flag(False)  # whether the attention weights are returned, too
+    return_dict: bool = flag(True)  # True: a `ModelOutput`; False: a tuple
 
 # %% ../nbs/00_config.ipynb #991f39a9
 @config_dataclass
-class PreTrainedConfig(LabelSettings):
+class PreTrainedConfig(OutputSettings):
     "Hold the settings of a model, as attributes and as JSON (`transformers.PreTrainedConfig`)."
-    output_hidden_states: bool = False  # whether a model also returns all layers' hidden states
-    output_attentions: bool = False  # whether it also returns the attention weights
-    return_dict: bool = True  # whether it returns a `ModelOutput`; False: a tuple
-
     model_type = ""  # the name of the architecture in a `config.json`
-    supported = {"quantization_config": None, "pruned_heads": {}}
+    supported = {"quantization_config": None, "pruned_heads": {}, "is_encoder_decoder": False,
+                 "torchscript": False}
     output_dropouts = property(lambda self: (self.hidden_dropout_prob,) * 2)  # two in a layer
 
     def __post_init__(self): self.check()
 
     def check(self) -> None:
         "Raise ValueError for settings that don't go together; a model calls this when it's built."
+        self.id2label = self.id2label  # the dictionary may have changed
         check_sizes(self)
 
     def to_dict(self) -> dict:
         "Return all settings (shared ones only if not default), `model_type` and our version."
-        shared = {setting.name: setting.default for setting in fields(PreTrainedConfig)}
-        shared |= vars(LabelSettings())
+        shared = vars(OutputSettings())
         told = {k: v for k, v in vars(self).items() if k not in shared or v != shared[k]}
         return {**told, "model_type": self.model_type, "tinybert_version": __version__}
 

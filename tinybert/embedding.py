@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 from .checkpoint import Checkpoint, logger, opens_checkpoint
-from .encoding import (BatchEncoding, PreTrainedTokenizer, check_option, pad,
-                               read_optional, to_tensors)
+from .encoding import BatchEncoding, PreTrainedTokenizer, pad, to_tensors
 from .pretrained import PreTrainedModel
 from .unpadding import first_vectors
+from .vocabulary import check_option, read_optional
 
 # %% ../nbs/10_embedding.ipynb #6e662e7c
 def mean_pool(hidden_states: Tensor, attention_mask: Tensor) -> Tensor:

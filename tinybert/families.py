@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 from .config import BertConfig, PreTrainedConfig, config_dataclass, count, probability
-from .encoding import (
-    ALBERT_TOKENS, BERT_TOKENIZER, ROBERTA_TOKENS, TokenizerFacts, build_byte_level)
 from .model import BertEmbeddings, BertEncoder, BertLayer, BertModel, make_embedding
 from .pretrained import OLD_NAMES, Renames
 from .unpadding import Group, Packing
+from .vocabulary import (ALBERT_TOKENIZER, BERT_TOKENIZER, ROBERTA_TOKENIZER,
+                                 ROBERTA_TOKENS, XLM_ROBERTA_TOKENIZER, TokenizerFacts)
 
 # %% ../nbs/06_families.ipynb #3c2cfefb
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,6 @@ class Family:
     positions_after_padding: bool = False  # whether positions begin at pad_token_id + 1
     embeddings_class: type = BertEmbeddings
     encoder_class: type = BertEncoder
-    word_embeddings: str = "embeddings.word_embeddings"  # where the word embedding matrix is
     renames: Renames = ()  # names in its files → ours, in order
     task_renames: dict[str, Renames] = field(default_factory=dict)  # task → more of them
     classifier: str = ""  # activation of a text classifier's own layer, used instead of the pooler
@@ -82,8 +81,7 @@ ROBERTA = Family(
     config_class=RobertaConfig, prefix="roberta", positions_after_padding=True,
     classifier="tanh", lm_activation="gelu",
     renames=(("lm_head.layer_norm.", "lm_head.LayerNorm."),),
-    tokenizer=TokenizerFacts("RobertaTokenizer", ("vocab.json", "merges.txt"), ROBERTA_TOKENS,
-                             build=build_byte_level, like_roberta=True))
+    tokenizer=ROBERTA_TOKENIZER)
 
 class RobertaModel(FamilyModel, family=ROBERTA):
     "Turn token ids into vectors (`transformers.RobertaModel`)."
@@ -102,10 +100,9 @@ class CamembertConfig(XLMRobertaConfig):
     model_type = "camembert"
 
 # %% ../nbs/06_families.ipynb #xlm-row
-XLM_ROBERTA = replace(ROBERTA, config_class=XLMRobertaConfig, tokenizer=TokenizerFacts(
-    "XLMRobertaTokenizer", ("sentencepiece.bpe.model",), ROBERTA_TOKENS, like_roberta=True))
+XLM_ROBERTA = replace(ROBERTA, config_class=XLMRobertaConfig, tokenizer=XLM_ROBERTA_TOKENIZER)
 CAMEMBERT = replace(ROBERTA, config_class=CamembertConfig, tokenizer=replace(
-    XLM_ROBERTA.tokenizer, tokenizer_class="CamembertTokenizer"))
+    XLM_ROBERTA_TOKENIZER, tokenizer_class="CamembertTokenizer"))
 
 class XLMRobertaModel(FamilyModel, family=XLM_ROBERTA):
     "Turn token ids into vectors (`transformers.XLMRobertaModel`)."
@@ -219,7 +216,7 @@ class AlbertEncoder(nn.Module):
 ALBERT = Family(
     config_class=AlbertConfig, prefix="albert",
     embeddings_class=AlbertEmbeddings, encoder_class=AlbertEncoder,
-    tokenizer=TokenizerFacts("AlbertTokenizer", ("spiece.model",), ALBERT_TOKENS), renames=(
+    tokenizer=ALBERT_TOKENIZER, renames=(
         ("predictions.bias", "lm_head.bias"),
         ("predictions.decoder.", "lm_head.decoder."),
         ("predictions.LayerNorm.", "lm_head.LayerNorm."),
@@ -297,9 +294,10 @@ MPNET = Family(
     config_class=MPNetConfig, prefix="mpnet", positions_after_padding=True,
     embeddings_class=FamilyEmbeddings, encoder_class=MPNetEncoder,
     classifier="tanh", lm_activation="gelu",
-    tokenizer=TokenizerFacts(
-        "MPNetTokenizer", ("vocab.txt",), ROBERTA_TOKENS | {"unk_token": "[UNK]"},
-        build=BERT_TOKENIZER.build, like_roberta=True),
+    tokenizer=replace(
+        BERT_TOKENIZER, tokenizer_class="MPNetTokenizer", like_roberta=True, token_types=False,
+        tokens=ROBERTA_TOKENS | {"unk_token": "[UNK]"},
+        options=BERT_TOKENIZER.options | ROBERTA_TOKENIZER.options),
     renames=(
         *ROBERTA.renames,
         ("attention.LayerNorm.", "attention.output.LayerNorm."),

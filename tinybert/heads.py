@@ -77,9 +77,9 @@ class EncoderWithHead(PreTrainedModel):
 
     @property
     def encoder(self) -> PreTrainedModel: return getattr(self, self.base_model_prefix)
-    def get_input_embeddings(self) -> nn.Embedding: return self.encoder.get_input_embeddings()
-    def set_input_embeddings(self, embeddings: nn.Embedding) -> None:
-        self.encoder.set_input_embeddings(embeddings)
+    @property
+    def word_embeddings(self) -> str:
+        return f"{self.base_model_prefix}.{self.encoder.word_embeddings}"
 
     @property
     def unpad(self) -> bool: return self.encoder.unpad  # the encoder's switch is the model's
@@ -245,8 +245,8 @@ class ForMaskedLM(HeadModel):
 
     @property
     def tied_weights(self) -> dict[str, str]:  # second name in some files → the name here
-        matrix = f"{self.base_model_prefix}.{self.family.word_embeddings}.weight"
-        return {"lm_head.decoder.weight": matrix, "lm_head.decoder.bias": "lm_head.bias"}
+        return {"lm_head.decoder.weight": f"{self.word_embeddings}.weight",
+                "lm_head.decoder.bias": "lm_head.bias"}
 
     def get_output_embeddings(self) -> nn.Linear:
         "Return the decoder as a linear layer, made of the model's own weight and bias."

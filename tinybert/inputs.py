@@ -167,8 +167,9 @@ def choose_outputs(
 ) -> tuple[bool, bool, bool]:
     "Return what a call asks for, with the config's settings in the place of None."
     given = (output_hidden_states, output_attentions, return_dict)
-    usual = (config.output_hidden_states, config.output_attentions, config.return_dict)
-    return tuple(default if value is None else value for value, default in zip(given, usual))
+    usual = (config.output_hidden_states, config.output_attentions, config.return_dict is not False)
+    return tuple(bool(default if value is None else value)
+                 for value, default in zip(given, usual))
 
 # %% ../nbs/04_inputs.ipynb #make-output
 def make_output(

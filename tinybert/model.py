@@ -122,7 +122,7 @@ class BertEncoder(nn.Module):
         self.layer = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
 
     def forward(self, hidden_states: Tensor, packing: Packing, keep: bool = False) -> list[Tensor]:
-        "Return the last hidden states, (…, C), and before them, if `keep`, the earlier ones, (B, T, C)."
+        "Return the last hidden states, (…, C); before them, if `keep`, all earlier ones, (B, T, C)."
         states = []
         for layer in self.layer:
             if keep:
@@ -156,11 +156,6 @@ class BertModel(PreTrainedModel):
         self.encoder = self.encoder_class(config)
         self.pooler = BertPooler(config) if add_pooling_layer else None
         init_weights(self, config.initializer_range)
-
-    def get_input_embeddings(self) -> nn.Embedding: return self.embeddings.word_embeddings
-
-    def set_input_embeddings(self, embeddings: nn.Embedding) -> None:
-        self.embeddings.word_embeddings = embeddings
 
     def forward(self,
         input_ids: Tensor | None = None,  # (B, T) int: token ids

@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 from .config import PreTrainedConfig, config_dataclass, count, probability
-from .encoding import SPECIAL_TOKENS, TokenizerFacts
+from .vocabulary import SPECIAL_TOKENS, TokenizerFacts
 from .families import Family
 from .model import ACTIVATIONS, make_embedding
 from .inputs import ModelOutput, choose_outputs, make_output, pack_inputs
@@ -252,10 +252,7 @@ class ModernBertModel(PreTrainedModel):
         self.final_norm = nn.LayerNorm(config.hidden_size, config.norm_eps, bias=config.norm_bias)
         init_modern(self, config)
 
-    def get_input_embeddings(self) -> nn.Embedding: return self.embeddings.tok_embeddings
-
-    def set_input_embeddings(self, embeddings: nn.Embedding) -> None:
-        self.embeddings.tok_embeddings = embeddings
+    word_embeddings = "embeddings.tok_embeddings"
 
     def forward(self,
         input_ids: Tensor | None = None,  # (B, T) int: token ids
@@ -288,7 +285,6 @@ class ModernBertModel(PreTrainedModel):
 HEAD_NAMES = (("head.norm.", "transform.LayerNorm."), ("head.dense.", "transform.dense."))
 MODERNBERT = Family(
     config_class=ModernBertConfig, prefix="model", pooler=False, transforms=True,
-    word_embeddings="embeddings.tok_embeddings",
     tokenizer=TokenizerFacts("PreTrainedTokenizerFast", (), SPECIAL_TOKENS),
     task_renames={
         "SequenceClassification": HEAD_NAMES, "TokenClassification": HEAD_NAMES,

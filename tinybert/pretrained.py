@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Renames', 'OLD_NAMES', 'FLOATS', 'init_part', 'init_weights', 'to_ours', 'to_theirs', 'rename_weights',
            'prefix_rename', 'match_names', 'ConfiguredModel', 'join_tied', 'new_parts', 'check_tensors',
-           'check_weights', 'read_dtype', 'choose_config', 'load_model', 'save_model', 'Layer', 'resize_rows',
-           'require_gradients', 'TrainableModel', 'ResizableModel', 'PreTrainedModel']
+           'check_weights', 'read_dtype', 'choose_config', 'load_model', 'check_saved', 'save_model', 'Layer',
+           'resize_rows', 'require_gradients', 'TrainableModel', 'ResizableModel', 'PreTrainedModel']
 
 # %% ../nbs/04_pretrained.ipynb #pretrained-imports
 import copy, re
@@ -37,6 +37,7 @@ def init_weights(model: nn.Module, deviation: float) -> None:
 # %% ../nbs/04_pretrained.ipynb #3ac45c43
 Renames = tuple[tuple[str | re.Pattern, str], ...]  # a name in files and our name, in order
 OLD_NAMES: Renames = (  # a compiled pattern is for loading only; what becomes empty is dropped
+    (re.compile(r"^((module|_orig_mod)\.)+"), ""),
     (re.compile(r"\.gamma$"), ".weight"), (re.compile(r"\.beta$"), ".bias"),
     (re.compile(r"^(.*\.)?embeddings\.position_ids$"), ""),
 )
@@ -73,9 +74,10 @@ def prefix_rename(state: dict[str, Tensor], prefix: str, wanted: bool) -> Rename
 # %% ../nbs/04_pretrained.ipynb #match-names
 def match_names(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     "Return a file's weights under our names, whether they have those or the family's own."
+    state = rename_weights(state, OLD_NAMES)
     prefix = prefix_rename(state, model.base_model_prefix, wanted=bool(model.head))
     wanted = model.state_dict().keys()
-    return max((rename_weights(state, prefix + renames) for renames in (model.renames, OLD_NAMES)),
+    return max((rename_weights(state, prefix + renames) for renames in (model.renames, ())),
                key=lambda renamed: len(renamed.keys() & wanted))
 
 # %% ../nbs/04_pretrained.ipynb #configured-model
@@ -88,6 +90,7 @@ class ConfiguredModel(nn.Module):
         "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",  # BERT
         "lm_head.decoder.weight": "embeddings.word_embeddings.weight",  # most others
         "decoder.weight": "embeddings.tok_embeddings.weight"}  # ModernBERT
+    word_embeddings = "embeddings.word_embeddings"  # where the word embedding matrix is
     optional = ()  # parts that a checkpoint may lack; they are then None
     head = ()  # parts that may be new: they start at random, with a warning
     first_position = 0  # row of the position embeddings for a text's first token
@@ -109,6 +112,10 @@ class ConfiguredModel(nn.Module):
 
     device = property(lambda self: next(self.parameters()).device)
     dtype = property(lambda self: next(self.parameters()).dtype)
+    def get_input_embeddings(self) -> nn.Embedding: return self.get_submodule(self.word_embeddings)
+    def set_input_embeddings(self, new: nn.Module) -> None:
+        self.set_submodule(self.word_embeddings, new)
+
     base_model = property(lambda self: getattr(self, self.base_model_prefix, self))  # the encoder
 
 # %% ../nbs/04_pretrained.ipynb #join-tied
@@ -128,9 +135,9 @@ def new_parts(model: ConfiguredModel, missing: set[str], dropped: set[str], name
     for part in model.head:
         of_part = {key for key in wanted if key.startswith(f"{part}.")}
         if lost := of_part & missing if of_part <= missing else of_part & dropped:
-            what = part if lost == of_part else list_some(to_theirs(key, model.renames) for key in lost)
-            logger.warning(f"{name}: it has no {what}; the one of this {type(model).__name__} is "
-                           f"new and random. Train it before use.")
+            named = list_some(to_theirs(key, model.renames) for key in lost)
+            logger.warning(f"{name}: it has no {part if lost == of_part else named}; the one of "
+                           f"this {type(model).__name__} is new and random. Train it before use.")
             new |= lost
     return new
 
@@ -222,15 +229,30 @@ def load_model(
             init_part(part, model.config.initializer_range)
     return model.eval(), report
 
+# %% ../nbs/04_pretrained.ipynb #check-saved
+def check_saved(model: ConfiguredModel, config: PreTrainedConfig, state: dict[str, Tensor]) -> None:
+    "Raise ValueError for weights that a model of this config wouldn't load."
+    with torch.device("meta"): twin = type(model)(config)
+    for part in twin.optional:
+        if getattr(model, part) is None: setattr(twin, part, None)
+    wanted = {key: weight.shape for key, weight in twin.state_dict().items()}
+    given = {key: weight.shape for key, weight in state.items()}
+    if wrong := {key for key in wanted.keys() | given.keys() if wanted.get(key) != given.get(key)}:
+        raise ValueError(f"The config and {len(wrong)} weights don't go together, so the saved "
+                         f"model could not be loaded: {list_some(wrong)}. Nothing is written. Set "
+                         f"the config to what the model is; if its parts are your own, save "
+                         f"model.state_dict() with torch.save.")
+
 # %% ../nbs/04_pretrained.ipynb #save-model-cell
 def save_model(model: ConfiguredModel, folder: str | PathLike, state: dict[str, Tensor] | None,
                safe_serialization: bool) -> None:
-    "Write a model's config and weights, under the names that other programs expect."
+    "Write a model's config and weights; raise ValueError if they don't go together."
     config = copy.deepcopy(model.config)
     config.check()
     config.architectures, config.dtype = [type(model).__name__], str(model.dtype).split(".")[1]
     vars(config).pop("torch_dtype", None)  # the older name of the same fact
     given = model.state_dict() if state is None else match_names(model, state)
+    check_saved(model, config, given)
     state = {to_theirs(key, model.renames): weight for key, weight in given.items()}
     write_checkpoint(folder, config.to_json_string(), state, safe_serialization=safe_serialization)
 
@@ -318,7 +340,7 @@ class ResizableModel(TrainableModel):
         self.config.vocab_size = rows
         return new
 
-    def resize_decoder(self, rows: int) -> None: pass  # a masked-LM model has a bias for each token
+    def resize_decoder(self, rows: int) -> None: pass  # a masked-LM model has a bias per token
 
 # %% ../nbs/04_pretrained.ipynb #f83e9c04
 class PreTrainedModel(ResizableModel):

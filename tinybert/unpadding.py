@@ -84,16 +84,14 @@ def is_tracing() -> bool:
 # %% ../nbs/02_attention.ipynb #c68797ea
 def attend(
     group: Group,  # the texts that the tokens form
-    query: Tensor,  # (G · L, H, D)
-    key: Tensor,  # (G · L, H, D)
-    value: Tensor,  # (G · L, H, D)
+    query: Tensor,  # (G, L, H, D)
+    key: Tensor,  # (G, L, H, D)
+    value: Tensor,  # (G, L, H, D)
     dropout: float = 0.0,  # probability of setting an attention weight to 0
     weights: list[Tensor] | None = None,  # collects the attention weights, (G, H, L, L)
 ) -> Tensor:
-    "Return each token's attended values, from its own text only, (G · L, H, D)."
-    shape = group.size, group.length
-    query, key, value = (vectors.unflatten(0, shape).transpose(1, 2)
-                         for vectors in (query, key, value))  # (G, H, L, D)
+    "Return each token's attended values, from its own text only, (G, L, H, D)."
+    query, key, value = (vectors.transpose(1, 2) for vectors in (query, key, value))  # (G, H, L, D)
     if weights is None:
         attended = F.scaled_dot_product_attention(query, key, value, group.mask, dropout)
     else:
@@ -101,8 +99,7 @@ def attend(
         weights.append(of_group)
     attended = attended.transpose(1, 2)  # (G, L, H, D)
     # An exporter may choose another kernel, whose result is in memory in another order.
-    if is_tracing(): attended = attended.clone(memory_format=torch.contiguous_format)
-    return attended.flatten(0, 1)
+    return attended.clone(memory_format=torch.contiguous_format) if is_tracing() else attended
 
 # %% ../nbs/02_attention.ipynb #arrange-cases
 def arrange(real: Tensor, full: bool, stays: bool) -> tuple[Tensor | None, list[Group]]:
@@ -144,12 +141,13 @@ class Packing:
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -> Tensor:
         "Return each token's attended values, from its own text only; all are (…, H, D)."
-        counts = [group.size * group.length for group in self.groups]
-        parts = (vectors.flatten(0, -3).split(counts) for vectors in (query, key, value))
-        attended = [attend(group, *part, dropout, self.weights)
-                    for group, *part in zip(self.groups, *parts)]
-        attended = attended[0] if len(attended) == 1 else torch.cat(attended)  # (B · T or N, H, D)
-        return attended.unflatten(0, self.real.shape) if self.index is None else attended
+        if self.index is None:
+            return attend(self.groups[0], query, key, value, dropout, self.weights)
+        shapes = [(group.size, group.length) for group in self.groups]
+        parts = (vectors.split([G * L for G, L in shapes]) for vectors in (query, key, value))
+        attended = [attend(group, *(vectors.unflatten(0, shape) for vectors in part), dropout)
+                    for group, shape, *part in zip(self.groups, shapes, *parts)]  # (G, L, H, D)
+        return torch.cat([vectors.flatten(0, 1) for vectors in attended])  # (N, H, D)
 
     def masked(self, change: Callable[[Group], Group]) -> "Packing":
         "Return the same packing with other groups: `change` takes a group and returns a new one."
