@@ -1357,6 +1357,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'tinybert.heads.XLMRobertaForTokenClassification': ( 'heads.html#xlmrobertafortokenclassification',
                                                                                      'tinybert/heads.py'),
                                 'tinybert.heads.check_labels': ('heads.html#check_labels', 'tinybert/heads.py'),
+                                'tinybert.heads.check_numbers': ('heads.html#check_numbers', 'tinybert/heads.py'),
                                 'tinybert.heads.classification_loss': ('heads.html#classification_loss', 'tinybert/heads.py'),
                                 'tinybert.heads.first_setting': ('heads.html#first_setting', 'tinybert/heads.py'),
                                 'tinybert.heads.join_family': ('heads.html#join_family', 'tinybert/heads.py'),

@@ -165,13 +165,25 @@ def find_on_hub(source: Checkpoint, filename: str) -> Path | None:
 OLDER_OPTIONS = {"torch_dtype": "dtype", "use_auth_token": "token"}
 OTHER_OPTIONS = {  # an option of transformers → values that change nothing here, and advice
     "attn_implementation": ((None, "sdpa", "eager"), "Leave it out: there is one implementation."),
-    "device_map": ((None, "cpu"), "Load the model, then move it: model.to(device)."),
+    "device_map": ((None, "cpu", {"": "cpu"}), "Load the model, then move it: model.to(device)."),
     "trust_remote_code": ((None, False), "No code from a checkpoint is ever run here."),
     "low_cpu_mem_usage": ((None, True, False), ""),
     "resume_download": ((None, True, False), ""),
     "weights_only": ((None, True), "A pickle is only ever read for its tensors."),
     "from_tf": ((None, False), "Convert the weights once, with transformers' save_pretrained."),
     "from_flax": ((None, False), "Convert the weights once, with transformers' save_pretrained."),
+    "from_pt": ((None, True, False), ""),
+    "offload_state_dict": ((None, True, False), ""),
+    "_fast_init": ((None, True, False), ""),
+    "quantization_config": ((None,), "Weights are floats; torch.bfloat16 halves their size."),
+    "gguf_file": ((None,), "Convert the weights once, with transformers' save_pretrained."),
+    "key_mapping": ((None,), "Rename the weights yourself, and pass them as state_dict=…."),
+    "adapter_kwargs": ((None,), "Load the model, then its adapter with peft."),
+    "max_memory": ((None,), "Load the model, then move it: model.to(device)."),
+    "tp_plan": ((None,), "Load the model, then move it: model.to(device)."),
+    "offload_folder": ((None,), "Weights are memory-mapped: read when they are first used."),
+    "code_revision": ((None,), "No code from a checkpoint is ever run here."),
+    "generation_config": ((None,), "These models don't write text."),
     "variant": ((None,), "Rename the file: model.safetensors is what is looked for."),
     "proxies": ((None,), "Set the environment variable HTTPS_PROXY."),
     "mirror": ((None,), "Set the environment variable HF_ENDPOINT."),
@@ -242,6 +254,7 @@ def why_unreadable(path: Path, error: Exception) -> str:
         return (f"{path} is refused: reading it would use {asked[1] or asked[0]}, which weights "
                 f"don't need. Such a file can run any program. Delete it, unless you know who made "
                 f"it and why; prefer a .safetensors file.")
+    if "weights_only" in reason: reason = "it is in a format that can hold more than weights"
     try: damage = describe_damage(path)
     except (ValueError, LookupError, TypeError, AttributeError):
         damage = f"{path.stat().st_size:,} bytes, and its header makes no sense"

@@ -160,6 +160,7 @@ class LabelSettings(Settings):
     label2id: dict[str, int] | None = names_of_labels()  # name → id; None: as the others say
     id2label: dict[int, str] | None = names_of_labels()  # id → name; None: as the others say
     problem_type: str | None = None  # kind of classification, see `classification_loss`
+    finetuning_task: str | None = None  # the task's name, a note that training scripts leave
 
     def __setattr__(self, name: str, value) -> None:
         if name not in ("num_labels", "id2label", "label2id"):

@@ -6,9 +6,9 @@
 __all__ = ['FAMILIES', 'ENCODERS', 'HEADS', 'CLASSIFIER_DROPOUT', 'EncoderWithHead', 'join_family', 'match_labels',
            'check_labels', 'run_head', 'name_labels', 'HeadModel', 'first_setting', 'PredictionHead', 'MaskedLMHead',
            'ForMaskedLM', 'make_transform', 'ForTokenClassification', 'text_vector', 'ClassificationHead',
-           'problem_type_of', 'classification_loss', 'ForSequenceClassification', 'span_loss', 'ForQuestionAnswering',
-           'ForPreTraining', 'ForNextSentencePrediction', 'ForMultipleChoice', 'BertForMaskedLM',
-           'BertForSequenceClassification', 'BertForTokenClassification', 'BertForQuestionAnswering',
+           'problem_type_of', 'check_numbers', 'classification_loss', 'ForSequenceClassification', 'span_loss',
+           'ForQuestionAnswering', 'ForPreTraining', 'ForNextSentencePrediction', 'ForMultipleChoice',
+           'BertForMaskedLM', 'BertForSequenceClassification', 'BertForTokenClassification', 'BertForQuestionAnswering',
            'BertForPreTraining', 'BertForNextSentencePrediction', 'BertForMultipleChoice', 'RobertaForMaskedLM',
            'RobertaForSequenceClassification', 'RobertaForTokenClassification', 'RobertaForQuestionAnswering',
            'XLMRobertaForMaskedLM', 'XLMRobertaForSequenceClassification', 'XLMRobertaForTokenClassification',
@@ -304,8 +304,20 @@ class ClassificationHead(nn.Module):
 def problem_type_of(labels: Tensor, num_labels: int) -> str:
     "Return the `problem_type` of labels (`transformers.loss.ForSequenceClassificationLoss`)."
     if num_labels == 1: return "regression"
-    whole = labels.dtype in (torch.int64, torch.int32)
+    whole = not labels.is_floating_point() and labels.dtype != torch.bool
     return "single_label_classification" if whole else "multi_label_classification"
+
+# %% ../nbs/08_heads.ipynb #check-numbers
+def check_numbers(labels: Tensor, problem_type: str) -> None:
+    "Raise TypeError or ValueError for labels that aren't numbers, or not from 0 to 1 as targets."
+    if labels.is_complex():
+        raise TypeError(f"labels has the dtype {labels.dtype}; expected real numbers.")
+    if is_tracing(): return
+    if not labels.isfinite().all():
+        raise ValueError("labels has a value that is infinite or not a number (nan).")
+    if problem_type == "multi_label_classification" and ((labels < 0) | (labels > 1)).any():
+        raise ValueError("labels has a value outside 0 … 1; with several labels per text, each one "
+                         "is 0 or 1.")
 
 # %% ../nbs/08_heads.ipynb #a80f42e8
 def classification_loss(
@@ -315,6 +327,7 @@ def classification_loss(
 ) -> Tensor:
     "Return the loss; raise ValueError for labels of another shape, or an unknown problem_type."
     problem_type = problem_type or problem_type_of(labels, logits.shape[1])
+    if problem_type != "single_label_classification": check_numbers(labels, problem_type)
     if problem_type == "regression":
         flat = logits.shape[1] == 1 and labels.numel() == logits.numel()
         if not flat and labels.shape != logits.shape:
@@ -325,7 +338,11 @@ def classification_loss(
         labels = check_labels("labels", labels, logits.shape[:1], logits.shape[1])
         return F.cross_entropy(logits, labels)
     if problem_type == "multi_label_classification":
-        check_tensor("labels", labels, logits.shape)
+        if labels.shape != logits.shape:
+            raise ValueError(f"labels has the shape {tuple(labels.shape)} and the dtype "
+                             f"{labels.dtype}. For several labels per text it is "
+                             f"{tuple(logits.shape)}, each number 0 or 1; for one label per text "
+                             f"give whole numbers, torch.long.")
         return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
     raise ValueError(f"problem_type is {problem_type!r}; expected regression, "
                      f"single_label_classification or multi_label_classification.")

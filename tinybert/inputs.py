@@ -87,6 +87,10 @@ def check_batch(
     if len(shape) < 2 or shape[2:] != width:
         raise ValueError(f"{name} has the shape {shape}; expected ({axes}). A single text needs a "
                          f"batch of one: add [None] or put the list in brackets.")
+    if name == "inputs_embeds" and given.dtype != model.dtype and not torch.is_autocast_enabled(
+            given.device.type):
+        raise TypeError(f"{name} has the dtype {given.dtype}; the model's weights are "
+                        f"{model.dtype}.")
     B, T = shape[:2]
     if T == 0: raise ValueError(f"{name} has the shape {shape}: there isn't a single token in it.")
     if T > (longest := model.config.max_position_embeddings - first_position):

@@ -7,6 +7,7 @@ __all__ = ['ACTIVATIONS', 'make_embedding', 'BertEmbeddings', 'BertSelfAttention
            'BertIntermediate', 'BertLayer', 'BertEncoder', 'BertPooler', 'BertModel']
 
 # %% ../nbs/03_model.ipynb #e6e82a99
+from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -82,8 +83,8 @@ class BertAttention(nn.Module):
 # %% ../nbs/03_model.ipynb #98376d96
 ACTIVATIONS = {
     "gelu": F.gelu,
-    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
-    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_new": partial(F.gelu, approximate="tanh"),  # a lambda couldn't be pickled
+    "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
     "relu": F.relu, "silu": F.silu, "swish": F.silu, "tanh": torch.tanh,
 }
 

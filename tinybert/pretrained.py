@@ -183,9 +183,10 @@ def check_weights(model: ConfiguredModel, state: dict[str, Tensor], name: str,
             "mismatched_keys": shapes, "error_msgs": set()}
 
 # %% ../nbs/04_pretrained.ipynb #acf24456
-def read_dtype(dtype: torch.dtype | str, state: dict[str, Tensor]) -> torch.dtype:
+def read_dtype(dtype: torch.dtype | str | None, state: dict[str, Tensor]) -> torch.dtype:
     "Return a floating type, also by name; 'auto' is the file's; raise ValueError for others."
     floats = (tensor.dtype for tensor in state.values() if tensor.is_floating_point())
+    if dtype is None: return torch.float32
     if dtype == "auto": return next(floats, torch.float32)
     found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
     if found in FLOATS: return found
