@@ -1,4 +1,4 @@
-"""Other people's tools on small models: peft, accelerate, Trainer, exporters, sentence-transformers,
+"""Other people's tools on small models: peft, accelerate, Trainer, sentence-transformers, exporters
 and torch's own: each is run, and its numbers are compared with the model's."""
 
 import contextlib
@@ -12,7 +12,7 @@ import pytest
 import torch
 import transformers
 from conftest import (
-    FAMILY_SIZES, ROOT, clean_environment, draw_batch, family_twins, our_class, randomise)
+    FAMILY_SIZES, clean_environment, draw_batch, family_twins, our_class, randomise)
 from torch.export import Dim
 from torch.testing import assert_close
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
@@ -275,13 +275,14 @@ def peft_methods() -> dict:
 def test_other_methods_of_peft_train_and_are_loaded_again(method, tmp_path):
     from peft import PeftModel, get_peft_model
     task = "SequenceClassification"
-    model = make("bert", task, num_hidden_layers=1)
+    settings = dict(num_hidden_layers=1, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    model = make("bert", task, **settings)
     batch = batch_of(model, names=2)
     adapted = get_peft_model(model, peft_methods()[method])
-    losses = train(adapted.train(), task, batch, 4)
-    assert all(map(torch.tensor(losses).isfinite().all().__and__, [True]))
+    losses = train(adapted.train(), task, batch, 8)
+    assert losses[-1] < losses[0]
     adapted.save_pretrained(tmp_path)
-    loaded = PeftModel.from_pretrained(make("bert", task, num_hidden_layers=1), tmp_path).eval()
+    loaded = PeftModel.from_pretrained(make("bert", task, **settings), tmp_path).eval()
     assert_close(logits_of(loaded, batch), logits_of(adapted.eval(), batch), rtol=1e-4, atol=1e-5)
 
 
@@ -358,9 +359,8 @@ def trainer_of(model, folder, **options) -> "transformers.Trainer":
 OPTIONS = {
     "plain": {}, "label smoothing": {"label_smoothing_factor": 0.2}, "bf16": {"bf16": True},
     "checkpointing": {"gradient_checkpointing": True},
-    "accumulation": {"gradient_accumulation_steps": 2}, "compiled": {"torch_compile": True,
-                                                                    "torch_compile_backend": "eager"},
-    "adafactor": {"optim": "adafactor"}, "full bf16 evaluation": {"bf16_full_eval": True},
+    "accumulation": {"gradient_accumulation_steps": 2}, "adafactor": {"optim": "adafactor"},
+    "full bf16 evaluation": {"bf16_full_eval": True},
 }
 
 
@@ -453,44 +453,48 @@ def test_transformers_pipelines_take_our_folders_and_our_models(name, minilm, tm
 # torch's own
 
 def test_two_processes_train_as_one(tmp_path):
-    file = tmp_path / "worker.py"
-    file.write_text(WORKER)
-    workers = [subprocess.Popen([sys.executable, str(file), str(rank), str(tmp_path)],
-                                env=clean_environment(OMP_NUM_THREADS="1"), cwd=ROOT / "tests",
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-               for rank in range(2)]
-    for worker in workers:
-        text, _ = worker.communicate(timeout=120)
-        assert worker.returncode == 0, text
-    first, second = (torch.load(tmp_path / f"weights{rank}.pt") for rank in range(2))
-    assert_close(first, second, rtol=0, atol=0)
     model = make("bert", "SequenceClassification", hidden_dropout_prob=0.0,
                  attention_probs_dropout_prob=0.0)
-    batch = batch_of(model)
-    train(model.train(), "SequenceClassification", batch)
-    assert_close(first, model.state_dict(), rtol=1e-3, atol=1e-4)
+    model.save_pretrained(tmp_path / "start")
+    batch, labels = batch_of(model), torch.tensor([0, 1, 0, 1])
+    torch.save((batch, labels), tmp_path / "batch.pt")
+    (tmp_path / "worker.py").write_text(WORKER)
+    workers = [subprocess.Popen([sys.executable, "worker.py", str(rank)], cwd=tmp_path, text=True,
+                                env=clean_environment(OMP_NUM_THREADS="1"),
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+               for rank in range(2)]
+    for worker in workers:
+        text, _ = worker.communicate(timeout=200)
+        assert worker.returncode == 0, text
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(3):
+        model(**batch, labels=labels).loss.backward()
+        optimizer.step(), optimizer.zero_grad()
+    for rank in range(2):
+        for static in (False, True):
+            found = type(model).from_pretrained(tmp_path / f"trained{rank}{static}")
+            assert_close(found.state_dict(), model.state_dict(), rtol=1e-4, atol=1e-5)
 
 
 WORKER = """
-import sys
-sys.path.insert(0, ".")
-import torch
-from test_tools import batch_of, labels_for, make, train
+import sys, torch
+from pathlib import Path
+from tinybert import BertForSequenceClassification
 from torch.nn.parallel import DistributedDataParallel
-rank, folder = int(sys.argv[1]), sys.argv[2]
-torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank,
-                                     world_size=2)
-model = make("bert", "SequenceClassification", hidden_dropout_prob=0.0,
-             attention_probs_dropout_prob=0.0)
-batch = batch_of(model)
-half = {name: value[2 * rank:2 * rank + 2] for name, value in batch.items()}
-for options in ({}, {"static_graph": True}):
-    start = {name: value.clone() for name, value in model.state_dict().items()}
-    parallel = DistributedDataParallel(model.train(), **options)
-    train(parallel, "SequenceClassification", half)
-    end = {name: value.clone() for name, value in model.state_dict().items()}
-    model.load_state_dict(start)
-torch.save(end, f"{folder}/weights{rank}.pt")
+rank = int(sys.argv[1])
+meeting = f"file://{Path.cwd()}/meet"
+torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+batch, labels = torch.load("batch.pt")
+mine = slice(2 * rank, 2 * rank + 2)
+for static in (False, True):
+    model = BertForSequenceClassification.from_pretrained("start")
+    parallel = DistributedDataParallel(model, static_graph=static)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(3):
+        inputs = {name: values[mine] for name, values in batch.items()}
+        parallel(**inputs, labels=labels[mine]).loss.backward()
+        optimizer.step(), optimizer.zero_grad()
+    model.save_pretrained(f"trained{rank}{static}")
 torch.distributed.destroy_process_group()
 """
 
