@@ -4,7 +4,9 @@ import copy
 import itertools
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import tokenizers
 import torch
@@ -51,7 +53,7 @@ def write_vocabulary(folder, vocabulary: list[str], end: str = "\n", **settings)
 
 def plain(encoding) -> dict:
     "Return an encoding as a dict of lists."
-    return {key: value.tolist() if isinstance(value, torch.Tensor) else value for key, value in encoding.items()}
+    return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in encoding.items()}
 
 
 def outcome(tokenizer, *arguments, **options):
@@ -125,6 +127,282 @@ def test_padding_to_the_models_own_length(pair):
     a, b = ours(["one", "word " * 1000], **options), theirs(["one", "word " * 1000], **options)
     assert a["input_ids"].shape == (2, ours.model_max_length)
     for key in KEYS: assert torch.equal(a[key], b[key])
+
+
+# Where tokens come from
+
+def everything(tokenizer, *arguments, **options) -> list:
+    "Return all that a call gives and all that can be asked of it, or that it is refused."
+    try: encoding = tokenizer(*arguments, **options)
+    except BaseException as error:  # the backend's PanicException is no Exception
+        if isinstance(error, (KeyboardInterrupt, SystemExit, TypeError)): raise
+        return "refused"
+    rows = [(encoding.tokens(n), encoding.word_ids(n), encoding.sequence_ids(n))
+            for n in range(len(encoding.encodings))]
+    parts = [(row.ids, row.offsets, row.attention_mask, row.special_tokens_mask)
+             for row in encoding[:]]
+    return [list(plain(encoding).items()), rows, parts, encoding.n_sequences]
+
+
+FIRST = ["Ünïcödé 今天 unaffable 😀 don't", "", "a b c d e f g h i j", "[MASK] of the  spaces"]
+SECOND = ["x y z w v u t", "q", "", "another one here for the taking"]
+ALL_PARTS = dict(return_offsets_mapping=True, return_special_tokens_mask=True, return_length=True)
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("texts", [(FIRST,), (FIRST, SECOND), (FIRST[0],), (FIRST[2], SECOND[0]),
+                                   ([*zip(FIRST, SECOND)],)],
+                         ids=["batch", "two lists", "one text", "one pair", "list of pairs"])
+def test_parts_and_windows_agree(pair, texts, side):
+    ours, theirs = copy.deepcopy(pair)
+    for tokenizer in (ours, theirs): tokenizer.padding_side = tokenizer.truncation_side = side
+    given = set()
+    for padding, truncation, length, stride, overflow, multiple in itertools.product(
+            (False, True, "max_length"), (None, True, "only_first", "only_second"),
+            (None, 7, 9, 16), (0, 2), (False, True), (None, 4)):
+        if padding == "max_length" and length is None: continue
+        options = dict(padding=padding, truncation=truncation, max_length=length, stride=stride,
+                       return_overflowing_tokens=overflow, pad_to_multiple_of=multiple, **ALL_PARTS)
+        expected = everything(theirs, *texts, **options)
+        assert everything(ours, *texts, **options) == expected, options
+        given.add(str(expected))
+    assert len(given) > 10
+
+
+@pytest.mark.parametrize("name", ["return_token_type_ids", "return_attention_mask"])
+@pytest.mark.parametrize("choice", [True, False, None])
+def test_parts_can_be_chosen(pair, name, choice):
+    for texts in ("one", ["one", "two three"]):
+        assert dict(pair[0](texts, **{name: choice})) == dict(pair[1](texts, **{name: choice}))
+
+
+def test_the_side_of_the_padding_can_be_chosen(pair):
+    options = dict(padding=True, padding_side="left")
+    assert dict(pair[0](WORDS, **options)) == dict(pair[1](WORDS, **options))
+    assert dict(pair[0](WORDS, padding=True)) == dict(pair[1](WORDS, padding=True))
+
+
+SPLIT = [["Ünïcödé", "unaffable", "😀", "don't"], [], ["New York", "", "x"]]
+
+
+@pytest.mark.parametrize("texts", [(SPLIT,), (SPLIT, SPLIT[::-1]), (SPLIT[0],), ([],),
+                                   (SPLIT[0], SPLIT[2]), ([(SPLIT[0], SPLIT[2])],)], ids=str)
+@pytest.mark.parametrize("length", [None, 8])
+def test_words_agree(pair, texts, length):
+    options = dict(is_split_into_words=True, max_length=length, return_offsets_mapping=True)
+    assert everything(pair[0], *texts, **options) == everything(pair[1], *texts, **options)
+
+
+@pytest.mark.parametrize("name, count", [
+    ("token_to_chars", 9), ("token_to_word", 9), ("token_to_sequence", 9), ("char_to_token", 20),
+    ("char_to_word", 20), ("word_to_tokens", 3), ("word_to_chars", 3)])
+def test_single_tokens_words_and_characters_can_be_looked_up(pair, name, count):
+    found = []
+    for tokenizer in pair:
+        one = tokenizer("Hello unaffable wörld", "so it is")
+        two = tokenizer(["Hello unaffable wörld", "so"], ["so it is", "x"], padding=True)
+        found.append([repr(getattr(encoding, name)(*index, number, **second))
+                      for number in range(count) for second in ({}, {"sequence_index": 0})
+                      for encoding, index in ((one, ()), (one, (0,)), (two, (0,)))
+                      if not second or not name.startswith("token")])
+    assert found[0] == found[1] and len(set(found[0])) >= 3
+
+
+def test_where_tokens_come_from_is_known_after_a_copy(pair):
+    encoding = pair[0](["Hello unaffable"], ["wörld"])
+    for other in (copy.deepcopy(encoding), pickle.loads(pickle.dumps(encoding))):
+        assert type(other) is BatchEncoding and other == encoding and other.data == encoding.data
+        assert other.word_ids() == encoding.word_ids() and other[0].ids == encoding[0].ids
+    for made in (BatchEncoding({"input_ids": [[1]]}), pair[0].pad(encoding)):
+        with pytest.raises(ValueError, match="doesn't come from a tokenizer's call"): made.word_ids()
+
+
+def test_a_tokenizer_serves_many_threads(pair):
+    "Long texts are cut in half of the calls, at the same time as they're not in the others."
+    long, theirs = "river " * 600, [len(pair[1]("river " * 600, **options)["input_ids"])
+                                    for options in ({"truncation": True, "max_length": 8}, {})]
+    def one(number: int) -> bool:
+        options = {} if number % 2 else {"truncation": True, "max_length": 8, "padding": True}
+        return len(pair[0](long, **options).input_ids) == theirs[number % 2]
+    with ThreadPoolExecutor(8) as pool: assert all(pool.map(one, range(400)))
+
+
+def test_a_call_changes_nothing_in_the_backend(pair):
+    before = pair[0].backend.to_str()
+    pair[0](WORDS, truncation=True, max_length=4, stride=1, padding=True)
+    with pytest.raises(ValueError): pair[0](WORDS, truncation="only_second", max_length=4)
+    assert pair[0].backend.to_str() == before
+
+
+# Texts and ids from elsewhere
+
+def test_columns_of_texts_are_texts(pair):
+    pandas, datasets = (pytest.importorskip(name) for name in ("pandas", "datasets"))
+    texts, expected = ["a", "b c"], pair[0](["a", "b c"])
+    column = datasets.Dataset.from_dict({"text": texts})["text"]
+    for given in (tuple(texts), np.array(texts), pandas.Series(texts), column, iter(texts)):
+        assert pair[0](given) == expected
+    both = pair[0](texts, texts)
+    assert pair[0](column, pandas.Series(texts)) == pair[0](np.array([texts, texts]).T) == both
+
+
+def test_a_data_set_is_mapped_in_two_processes(pair):
+    datasets = pytest.importorskip("datasets")
+    rows = datasets.Dataset.from_dict({"text": ["a", "b c"] * 4})
+    mapped = rows.map(lambda batch: pair[0](batch["text"]), batched=True, num_proc=2)
+    assert mapped["input_ids"][:2] == pair[0](["a", "b c"])["input_ids"]
+
+
+@pytest.mark.parametrize("ids", [
+    np.array([101, 7592, 102]), [np.int64(101), np.int32(7592)], torch.tensor(7592), np.int64(7592),
+    7592, range(5, 8), (101, 102), [torch.tensor(101), torch.tensor(102)]], ids=str)
+def test_ids_from_elsewhere(pair, ids):
+    ours, theirs = pair
+    plain = ids.tolist() if hasattr(ids, "tolist") else ids if isinstance(ids, int) else list(map(int, ids))
+    assert ours.decode(ids) == theirs.decode(plain)
+    assert ours.convert_ids_to_tokens(ids) == theirs.convert_ids_to_tokens(plain)
+    if isinstance(plain, list): assert ours.batch_decode(ids) == theirs.batch_decode(plain)
+
+
+def test_special_tokens_can_be_skipped(pair):
+    ids = pair[1]("Hello there", "you")["input_ids"]
+    for skip in (True, False):
+        found, expected = ([tokenizer.convert_ids_to_tokens(ids, skip_special_tokens=skip),
+                            tokenizer.decode([ids, ids], skip_special_tokens=skip)]
+                           for tokenizer in pair)
+        assert found == expected
+
+
+@pytest.mark.parametrize("clean", [True, False, None])
+def test_clean_up_can_be_chosen(pair, clean):
+    ids = pair[1]("I ' m here , aren 't I ?")["input_ids"]
+    found, expected = (tokenizer.decode(ids, clean_up_tokenization_spaces=clean)
+                       for tokenizer in pair)
+    assert found == expected
+
+
+def test_the_small_methods_agree(pair):
+    ours, theirs = pair
+    for name in ("all_special_tokens", "all_special_ids", "special_tokens_map", "vocab"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert ours.get_added_vocab() == theirs.get_added_vocab()
+    for couple in (True, False):
+        assert ours.num_special_tokens_to_add(couple) == theirs.num_special_tokens_to_add(couple)
+    ids = ours.encode("Hello there", "you")
+    assert ids == theirs.encode("Hello there", "you") == ours("Hello there", "you").input_ids
+    mask = dict(already_has_special_tokens=True)
+    assert ours.get_special_tokens_mask(ids, **mask) == theirs.get_special_tokens_mask(ids, **mask)
+    with pytest.raises(ValueError, match="already_has_special_tokens"):
+        ours.get_special_tokens_mask(ids)
+    parts = ["un", "##aff", "##able"]
+    assert ours.convert_tokens_to_string(parts) == theirs.convert_tokens_to_string(parts)
+    assert ours.tokenize("a", "b", add_special_tokens=True) == ["[CLS]", "a", "[SEP]", "b", "[SEP]"]
+
+
+# Batches from encodings
+
+FEATURES = ["Hello there you", "a", "unaffable river"]
+
+
+def features(tokenizer, labels=None, **options) -> list[dict]:
+    "Return encoded texts as a data set has them, with labels if they're given as a function."
+    rows = [dict(tokenizer(text, **options)) for text in FEATURES]
+    return [row | ({"labels": labels(row)} if labels else {}) for row in rows]
+
+
+@pytest.mark.parametrize("collator, labels, options", [
+    ("DataCollatorWithPadding", lambda row: len(row["input_ids"]) / 2, {}),
+    ("DataCollatorForTokenClassification", lambda row: row["input_ids"], {}),
+    ("DataCollatorForLanguageModeling", None, {}),
+    ("DataCollatorForLanguageModeling", None, {"return_special_tokens_mask": True})])
+@pytest.mark.parametrize("multiple", [None, 8])
+def test_transformers_collators_run(pair, collator, labels, options, multiple):
+    batches = []
+    for tokenizer in pair:
+        torch.manual_seed(0)
+        collate = getattr(transformers, collator)(tokenizer, pad_to_multiple_of=multiple)
+        batches.append(collate(features(tokenizer, labels, **options)))
+    assert list(batches[0]) == list(batches[1])
+    for name, tensor in batches[1].items(): assert torch.equal(batches[0][name], tensor), name
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"return_tensors": "pt"}, {"padding": "max_length", "max_length": 9}, {"padding": False},
+    {"padding": "max_length", "max_length": 9, "return_tensors": "np"}, {"padding_side": "left"}],
+    ids=str)
+def test_padding_later_agrees(pair, options):
+    ours, theirs = pair
+    texts = ours(FEATURES)
+    for given in (
+            [ours(text) for text in FEATURES], texts, dict(texts), ours("hi"), {"input_ids": [1, 2]},
+            [{"input_ids": [1, 2]}, {"input_ids": [1]}], ours("a b", return_tensors="pt"),
+            [{name: torch.tensor(row) for name, row in ours(text).items()} for text in FEATURES]):
+        found, expected = [], []
+        for tokenizer, result in ((ours, found), (theirs, expected)):
+            try: batch = tokenizer.pad(copy.deepcopy(given), **options)
+            except ValueError: result.append("refused")
+            else: result += [(name, type(value), plain(batch)[name]) for name, value in batch.items()]
+        assert found == expected, given
+
+
+def test_padding_later_says_what_is_missing(pair):
+    for given, word in (({"labels": [1]}, "labels"), ("abc", "str"), ([1, 2], "list")):
+        with pytest.raises(ValueError, match=f"{word}.*input_ids"): pair[0].pad(given)
+
+
+# Tokens of one's own
+
+GROWTH = [
+    lambda tokenizer: tokenizer.add_tokens(
+        ["covid19", "Zürich", tokenizers.AddedToken("foo", lstrip=True)]),
+    lambda tokenizer: tokenizer.add_tokens("[NEW]", special_tokens=True),
+    lambda tokenizer: tokenizer.add_tokens([]),
+    lambda tokenizer: tokenizer.add_special_tokens({"additional_special_tokens": ["[E1]", "[E2]"]}),
+    lambda tokenizer: tokenizer.add_special_tokens(
+        {"extra_special_tokens": ["[E3]"]}, replace_extra_special_tokens=False),
+    lambda tokenizer: tokenizer.add_special_tokens({"additional_special_tokens": ["[E4]"]}),
+    lambda tokenizer: tokenizer.add_special_tokens({"bos_token": "<start>"}),
+]
+
+
+def test_added_tokens_agree_and_travel(pair, tmp_path):
+    ours, theirs = copy.deepcopy(pair)
+    texts = ["covid19 zürich Zürich  foo bar [E1] [E2][E3] [e4] <start> [NEW]", "[E4]"]
+    for number, grow in enumerate(GROWTH):
+        assert grow(ours) == grow(theirs)
+        assert dict(ours(texts)) == dict(theirs(texts)) and len(ours) == len(theirs)
+        ours.save_pretrained(tmp_path / str(number))
+        for load in (AutoTokenizer.from_pretrained, load_theirs):
+            again = load(tmp_path / str(number))
+            assert dict(again(texts)) == dict(ours(texts)) and len(again) == len(ours)
+            assert again.all_special_ids == ours.all_special_ids == theirs.all_special_ids
+    assert ours("covid19").input_ids == [101, 30522, 102]
+    with pytest.raises(ValueError, match="'sep'.*'sep_token'"): ours.add_special_tokens({"sep": "x"})
+
+
+def test_special_tokens_stay_linked(pair, tmp_path):
+    "transformers puts the new separator around texts only after saving and loading."
+    tokenizer = copy.deepcopy(pair[0])
+    tokenizer.pad_token = "[unused0]"
+    assert tokenizer.pad_token_id == 1 and tokenizer(["a", "b c"], padding=True).input_ids[0][-1] == 1
+    tokenizer.pad_token_id = 0
+    assert tokenizer.pad_token == "[PAD]"
+    with pytest.raises(ValueError, match="no '<sep>'.*add_special_tokens.*resize_token_embeddings"):
+        tokenizer.sep_token = "<sep>"
+    tokenizer.add_special_tokens({"sep_token": "<sep>"})
+    assert tokenizer("a", "b").tokens() == ["[CLS]", "a", "<sep>", "b", "<sep>"]
+    tokenizer.save_pretrained(tmp_path)
+    for load in (AutoTokenizer.from_pretrained, load_theirs):
+        assert load(tmp_path)("a", "b").tokens() == ["[CLS]", "a", "<sep>", "b", "<sep>"]
+
+
+def test_what_is_set_later_is_saved(pair, tmp_path):
+    tokenizer = copy.deepcopy(pair[0])
+    tokenizer.model_max_length, tokenizer.model_input_names = 77, ["input_ids", "attention_mask"]
+    tokenizer.save_pretrained(tmp_path)
+    for load in (AutoTokenizer.from_pretrained, load_theirs):
+        again = load(tmp_path)
+        assert again.model_max_length == 77 and list(again("a")) == ["input_ids", "attention_mask"]
 
 
 def test_options_of_one_call_do_not_reach_the_next(pair):
@@ -370,8 +648,31 @@ def test_a_wrong_side_is_named(pair, setting):
     with pytest.raises(ValueError, match="'lft'"): tokenizer(["a", "b c d e"], padding=True, truncation=True, max_length=4)
 
 
-def test_an_unknown_option_is_refused(pair):
-    with pytest.raises(TypeError, match="return_tensor"): pair[0]("a", return_tensor="pt")
+@pytest.mark.parametrize("options, words", [
+    ({"return_tensor": "pt"}, "'return_tensor'. Did you mean 'return_tensors'"),
+    ({"text_target": "b"}, "'text_target'. .*a call of their own"),
+    ({"pad_to_max_length": True}, "padding='max_length'"), ({"split_special_tokens": True}, "stay")])
+def test_an_unknown_option_is_refused(pair, options, words):
+    with pytest.raises(TypeError, match=words): pair[0]("a", **options)
+
+
+def test_options_that_ask_for_nothing_else_are_understood(pair):
+    assert pair[0]("a", verbose=False, text_target=None) == pair[0]("a")
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"stride": 8}, "stride is 8; it must be below the 6 tokens"), ({"stride": -1}, "stride is -1"),
+    ({"pad_to_multiple_of": 3, "padding": True}, "max_length is 8, no multiple of 3")])
+def test_windows_that_cannot_be_are_named(pair, options, words):
+    with pytest.raises(ValueError, match=words):
+        pair[0]("a " * 20, truncation=True, max_length=8, return_overflowing_tokens=True, **options)
+
+
+def test_windows_of_pairs_that_cannot_be_are_named(pair):
+    "The first text leaves the second one less room than two windows share."
+    options = dict(truncation="only_second", max_length=12, stride=4, return_overflowing_tokens=True)
+    with pytest.raises(ValueError, match="can't be encoded with .*only_second.*stride=4"):
+        pair[0]("a b c d e f", "u v w x y z", **options)
 
 
 def test_without_a_known_limit_max_length_is_needed(tmp_path, vocabulary):

@@ -7,7 +7,7 @@ __all__ = ['NO_PADDING', 'PADDING', 'TRUNCATIONS', 'PARTS', 'ADVICE', 'NO_LIMIT'
            'to_tensors', 'cutting', 'as_texts', 'as_batch', 'check_text', 'encode_batch', 'take_parts', 'pad_encodings',
            'with_overflow', 'choose_backend', 'first_row', 'refuse_options', 'LimitedText', 'CharSpan', 'TokenSpan',
            'Alignment', 'TokenOrigins', 'BatchEncoding', 'TextEncoder', 'gather_lists', 'PaddingEncoder',
-           'PreTrainedTokenizer', 'save_tokenizer']
+           'save_tokenizer', 'PreTrainedTokenizer']
 
 # %% ../nbs/05_encoding.ipynb #56dc3808
 import difflib, inspect, json, re
@@ -186,6 +186,7 @@ def as_batch(text: object, text_pair: object = None, words: bool = False) -> tup
 def check_text(index: int, item: object, words: bool) -> str | list[str] | tuple:
     "Return a text or a pair as the backend wants it; raise TypeError that says which one is wrong."
     if isinstance(item, str) and not words: return item
+    if hasattr(item, "tolist"): item = item.tolist()  # a row of an array
     pair = isinstance(item, (list, tuple)) and len(item) == 2
     if pair and not words and all(isinstance(part, str) for part in item): return tuple(item)
     if words and isinstance(item, (list, tuple)):
@@ -417,8 +418,7 @@ class TextEncoder(LimitedText):
     def __call__(self,
         text: str | Iterable | None = None,  # one text, or several texts or pairs
         text_pair: str | Iterable | None = None,  # a second text for each
-        *,
-        add_special_tokens: bool = True,  # whether to put `[CLS]` and `[SEP]` around each text
+        *, add_special_tokens: bool = True,  # whether to put `[CLS]` and `[SEP]` around each text
         padding: bool | str = False,  # True or "longest"; "max_length": all rows of that length
         truncation: bool | str | None = None,  # True, "longest_first", "only_first", "only_second"
         max_length: int | None = None,  # in tokens, special ones included; None: model_max_length
@@ -433,8 +433,7 @@ class TextEncoder(LimitedText):
         return_special_tokens_mask: bool = False,  # 1 for special tokens and padding, else 0
         return_offsets_mapping: bool = False,  # where each token stands in the text: start, end
         return_length: bool = False,  # the length of each row
-        **others,
-    ) -> BatchEncoding:
+        **others) -> BatchEncoding:
         "Return a model's inputs; raise TypeError or ValueError for texts or options that can't be."
         refuse_options(others)
         batch, single = as_batch(text, text_pair, is_split_into_words)
@@ -498,6 +497,17 @@ class PaddingEncoder(TextEncoder):
         if return_tensors or kind: lists = to_tensors(lists, return_tensors or kind)
         return BatchEncoding({name: rows[0] for name, rows in lists.items()} if single else lists)
 
+# %% ../nbs/05_encoding.ipynb #save-tokenizer-files
+def save_tokenizer(tokenizer: PaddingEncoder, folder: str | PathLike) -> tuple[str, ...]:
+    "Write a tokenizer's two files, both or neither, and return their paths; raise OSError."
+    now = {name: getattr(tokenizer, name) for name in (
+        "padding_side", "truncation_side", "model_max_length", "model_input_names")}
+    config = json.dumps(tokenizer.settings | now, indent=2, sort_keys=True)
+    folder = write_files(folder, {
+        "tokenizer.json": lambda file: file.write(tokenizer.backend.to_str().encode()),
+        "tokenizer_config.json": lambda file: file.write(config.encode())})
+    return tuple(str(folder / name) for name in ("tokenizer_config.json", "tokenizer.json"))
+
 # %% ../nbs/05_encoding.ipynb #tokenizer-class-cell
 class PreTrainedTokenizer(PaddingEncoder):
     "Turn texts into a model's inputs; load and save (`transformers.PreTrainedTokenizerFast`)."
@@ -539,14 +549,3 @@ class PreTrainedTokenizer(PaddingEncoder):
     def save_pretrained(self, folder: str | PathLike) -> tuple[str, ...]:
         "Write `tokenizer.json` and `tokenizer_config.json`; raise OSError if that fails."
         return save_tokenizer(self, folder)
-
-# %% ../nbs/05_encoding.ipynb #save-tokenizer-files
-def save_tokenizer(tokenizer: PreTrainedTokenizer, folder: str | PathLike) -> tuple[str, ...]:
-    "Write a tokenizer's two files, both or neither, and return their paths; raise OSError."
-    now = {name: getattr(tokenizer, name) for name in (
-        "padding_side", "truncation_side", "model_max_length", "model_input_names")}
-    config = json.dumps(tokenizer.settings | now, indent=2, sort_keys=True)
-    folder = write_files(folder, {
-        "tokenizer.json": lambda file: file.write(tokenizer.backend.to_str().encode()),
-        "tokenizer_config.json": lambda file: file.write(config.encode())})
-    return tuple(str(folder / name) for name in ("tokenizer_config.json", "tokenizer.json"))

@@ -325,7 +325,7 @@ class ResizableModel(TrainableModel):
     ) -> nn.Embedding:
         "Give the word embeddings, and a decoder's bias, other rows; return the embeddings."
         old = self.get_input_embeddings()
-        rows = old.num_embeddings if new_num_tokens is None else new_num_tokens
+        rows = len(old.weight) if new_num_tokens is None else new_num_tokens
         if pad_to_multiple_of: rows += -rows % pad_to_multiple_of
         padding = self.config.pad_token_id
         if type(rows) is not int or rows < 1 or (padding is not None and padding >= rows):

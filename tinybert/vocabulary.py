@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['SPECIAL_TOKENS', 'ROBERTA_TOKENS', 'ALBERT_TOKENS', 'NAMES', 'EXTRA', 'BERT_TOKENIZER', 'UNDERSTOOD', 'GENERAL',
            'PROBE', 'ROBERTA_TOKENIZER', 'XLM_ROBERTA_TOKENIZER', 'ALBERT_TOKENIZER', 'TRAINERS',
-           'check_special_tokens', 'SpecialToken', 'plain_ids', 'renew_ends', 'Vocabulary', 'as_added', 'token_text',
+           'check_special_tokens', 'renew_ends', 'SpecialToken', 'plain_ids', 'Vocabulary', 'as_added', 'token_text',
            'SpecialTokens', 'check_option', 'GrowingVocabulary', 'TokenizerFacts', 'read_wordpiece',
-           'set_wordpiece_steps', 'surround', 'read_optional', 'read_settings', 'plain_settings', 'list_tokens',
-           'add_numbered', 'add_special', 'text_settings', 'choose_family', 'check_settings', 'build_model',
-           'read_backend', 'make_backend', 'tell_difference', 'read_tokenizer', 'read_merges', 'set_byte_level_steps',
+           'set_wordpiece_steps', 'surround', 'read_optional', 'plain_settings', 'read_settings', 'choose_family',
+           'check_settings', 'build_model', 'read_backend', 'make_backend', 'tell_difference', 'list_tokens',
+           'add_numbered', 'add_special', 'text_settings', 'read_tokenizer', 'read_merges', 'set_byte_level_steps',
            'set_unigram_steps', 'set_albert_steps', 'empty_model', 'train_backend']
 
 # %% ../nbs/05_vocabulary.ipynb #vocabulary-imports
@@ -39,6 +39,24 @@ def check_special_tokens(backend: Tokenizer, settings: dict, files: str) -> None
         raise ValueError(f"The vocabulary has no {', '.join(absent)}. "
                          f"Is {files} that of a {settings['tokenizer_class']}?")
 
+# %% ../nbs/05_vocabulary.ipynb #renew-ends-cell
+def renew_ends(backend: Tokenizer, renamed: dict[str, str], ends=None) -> None:
+    "Give a backend's post-processor other special tokens, old → new, and the ids of all."
+    def renew(part: dict) -> None:
+        for each in part.get("processors", []): renew(each)  # of a Sequence
+        for entry in part.get("special_tokens", {}).values():  # of a TemplateProcessing
+            entry["tokens"] = [renamed.get(token, token) for token in entry["tokens"]]
+            entry["ids"] = list(map(backend.token_to_id, entry["tokens"]))
+        for name in {"cls", "sep"} & part.keys():  # of a RobertaProcessing
+            token = renamed.get(part[name][0], part[name][0])
+            part[name] = [token, backend.token_to_id(token)]
+
+    if not (ends := ends or backend.post_processor): return
+    renew(state := json.loads(ends.__getstate__()))
+    ends = copy.copy(ends)
+    ends.__setstate__(json.dumps(state).encode())
+    backend.post_processor = ends
+
 # %% ../nbs/05_vocabulary.ipynb #special-token-cell
 class SpecialToken:
     "Read a special token from a tokenizer's settings, or look up its id: they always agree."
@@ -66,24 +84,6 @@ def plain_ids(ids: object) -> int | list:
     try: return operator.index(ids)
     except TypeError: raise TypeError(f"an id is {ids!r}; expected a whole number.") from None
 
-# %% ../nbs/05_vocabulary.ipynb #renew-ends-cell
-def renew_ends(backend: Tokenizer, renamed: dict[str, str], ends=None) -> None:
-    "Give a backend's post-processor other special tokens, old → new, and the ids of all."
-    def renew(part: dict) -> None:
-        for each in part.get("processors", []): renew(each)  # of a Sequence
-        for entry in part.get("special_tokens", {}).values():  # of a TemplateProcessing
-            entry["tokens"] = [renamed.get(token, token) for token in entry["tokens"]]
-            entry["ids"] = list(map(backend.token_to_id, entry["tokens"]))
-        for name in {"cls", "sep"} & part.keys():  # of a RobertaProcessing
-            token = renamed.get(part[name][0], part[name][0])
-            part[name] = [token, backend.token_to_id(token)]
-
-    if not (ends := ends or backend.post_processor): return
-    renew(state := json.loads(ends.__getstate__()))
-    ends = copy.copy(ends)
-    ends.__setstate__(json.dumps(state).encode())
-    backend.post_processor = ends
-
 # %% ../nbs/05_vocabulary.ipynb #b6d8c644
 class Vocabulary:
     "Look up tokens and ids."
@@ -109,11 +109,6 @@ class Vocabulary:
     vocab_size = property(lambda self: self.backend.get_vocab_size(with_added_tokens=False))
     def __len__(self) -> int: return self.backend.get_vocab_size()
     def get_vocab(self) -> dict[str, int]: return self.backend.get_vocab()
-
-    def get_added_vocab(self) -> dict[str, int]:
-        "Return the ids of the tokens that no step cuts: special ones, and those added later."
-        added = sorted(self.backend.get_added_tokens_decoder().items())
-        return {token.content: id for id, token in added}
 
     def convert_tokens_to_ids(self, tokens: str | list[str]) -> int | list[int]:
         "Return a token's id, or those of a list; the id of `unk_token` for what isn't a token."
@@ -148,7 +143,7 @@ def as_added(token: str | dict | AddedToken, **flags: bool) -> AddedToken:
                          f"({', '.join(known)}).") from error
 
 # %% ../nbs/05_vocabulary.ipynb #token-text-cell
-def token_text(token: str | dict | AddedToken) -> str: 
+def token_text(token: str | dict | AddedToken) -> str:
     "Return a token's text alone."
     return as_added(token).content
 
@@ -157,6 +152,11 @@ class SpecialTokens(Vocabulary):
     "List the special tokens of a vocabulary, and add tokens to it."
     extra_special_tokens = property(lambda self: self.settings.get(EXTRA, []))
     all_special_ids = property(lambda self: self.convert_tokens_to_ids(self.all_special_tokens))
+
+    def get_added_vocab(self) -> dict[str, int]:
+        "Return the ids of the tokens that no step cuts: special ones, and those added later."
+        added = sorted(self.backend.get_added_tokens_decoder().items())
+        return {token.content: id for id, token in added}
 
     @property
     def special_tokens_map(self) -> dict[str, str]:
@@ -271,16 +271,7 @@ def read_optional(source: Checkpoint, *filenames: str) -> dict:
     "Return the content of the first of these JSON files that a checkpoint has, or {}."
     return next((source.read_json(name) for name in filenames if source.find(name)), {})
 
-# %% ../nbs/05_vocabulary.ipynb #read-settings-cell
-def read_settings(source: Checkpoint) -> dict:
-    "Return what a checkpoint's files say about its tokenizer, {} if there's nothing."
-    config, names = ({name: value for name, value in read_optional(source, file).items()
-                      if value is not None}
-                     for file in ("tokenizer_config.json", "special_tokens_map.json"))
-    settings = names | config if "added_tokens_decoder" in config else config | names
-    return plain_settings(settings)
-
-
+# %% ../nbs/05_vocabulary.ipynb #plain-settings-cell
 def plain_settings(settings: dict) -> dict:
     "Return settings under one name each: some have changed between versions of transformers."
     settings = dict(settings)
@@ -290,54 +281,14 @@ def plain_settings(settings: dict) -> dict:
     if "max_len" in settings: settings.setdefault("model_max_length", settings.pop("max_len"))
     return settings
 
-# %% ../nbs/05_vocabulary.ipynb #list-tokens-cell
-def list_tokens(source: Checkpoint, settings: dict,
-                family: TokenizerFacts) -> tuple[dict[int, AddedToken], list[AddedToken]]:
-    "Return the tokens to which files give ids beside the vocabulary, and those with a purpose."
-    takes_space = {"mask_token": {"lstrip": True}} if family.like_roberta else {}
-    special = [as_added(settings[name], **takes_space.get(name, {}))
-               for name in NAMES if name in settings]
-    own = [value for name, value in settings.items() if name.endswith("_token")
-           and name not in NAMES and isinstance(value, (str, dict))]
-    special += map(as_added, [*own, *settings.get(EXTRA, [])])
-    names = {token.content for token in special}
-    numbered = {int(id): as_added(token, special=False)
-                for id, token in settings.get("added_tokens_decoder", {}).items()}
-    known = {token.content for token in numbered.values()}
-    for token, id in read_optional(source, "added_tokens.json").items():
-        flags = {"special": token in names, "normalized": token not in names}
-        if token not in known: numbered[id] = as_added(token, **flags)
-    return dict(sorted(numbered.items())), special
-
-# %% ../nbs/05_vocabulary.ipynb #add-numbered-cell
-def add_numbered(backend: Tokenizer, numbered: dict[int, AddedToken], name: str) -> None:
-    "Add tokens that files give an id; tell if they get another one: ids can't have gaps here."
-    have = {token.content: repr(token) for token in backend.get_added_tokens_decoder().values()}
-    backend.add_tokens([token for token in numbered.values()
-                        if have.get(token.content) != repr(token)])
-    moved = [f"{token.content!r} has {backend.token_to_id(token.content)} instead of {id}"
-             for id, token in numbered.items() if backend.token_to_id(token.content) != id]
-    if moved: logger.warning(f"{name}: {len(moved)} added tokens don't have the ids that its files "
-                             f"give them, since those leave gaps: {', '.join(moved[:3])} …")
-
-# %% ../nbs/05_vocabulary.ipynb #add-special-cell
-def add_special(backend: Tokenizer, special: list[AddedToken], settings: dict, new: set[str],
-                files: str) -> None:
-    "Add tokens with a purpose; raise ValueError if one that should exist, unlike `new`, doesn't."
-    have = {token.content for token in backend.get_added_tokens_decoder().values()}
-    backend.add_tokens([token for token in special if token.content in new - have])
-    check_special_tokens(backend, settings, files)
-    backend.add_tokens([token for token in special if token.content not in have | new])
-
-# %% ../nbs/05_vocabulary.ipynb #text-settings-cell
-def text_settings(settings: dict) -> dict:
-    "Return settings with tokens as text alone: their flags are in the backend."
-    tokens = {name: token_text(value) for name, value in settings.items()
-              if name.endswith("_token") and isinstance(value, (str, dict, AddedToken))}
-    own = [token for name, token in tokens.items() if name not in NAMES]
-    extra = list(dict.fromkeys([*own, *map(token_text, settings.get(EXTRA, []))]))
-    settings = settings | tokens | ({EXTRA: extra} if extra else {})
-    return {name: value for name, value in settings.items() if name != "added_tokens_decoder"}
+# %% ../nbs/05_vocabulary.ipynb #read-settings-cell
+def read_settings(source: Checkpoint) -> dict:
+    "Return what a checkpoint's files say about its tokenizer, {} if there's nothing."
+    config, names = ({name: value for name, value in read_optional(source, file).items()
+                      if value is not None}
+                     for file in ("tokenizer_config.json", "special_tokens_map.json"))
+    settings = names | config if "added_tokens_decoder" in config else config | names
+    return plain_settings(settings)
 
 # %% ../nbs/05_vocabulary.ipynb #choose-family-cell
 def choose_family(settings: dict, config: dict, families: dict[str, TokenizerFacts],
@@ -360,7 +311,8 @@ def choose_family(settings: dict, config: dict, families: dict[str, TokenizerFac
 # %% ../nbs/05_vocabulary.ipynb #check-settings-cell
 UNDERSTOOD = {  # options that change nothing here → the values for which that's right
     "use_fast": (None, True, False), "legacy": (None, True, False), "from_slow": (None, False),
-    "do_basic_tokenize": (None, True), "never_split": (None,), "split_special_tokens": (None, False)}
+    "do_basic_tokenize": (None, True), "never_split": (None,),
+    "split_special_tokens": (None, False)}
 GENERAL = ("padding_side", "truncation_side", "model_max_length", "clean_up_tokenization_spaces",
            "model_input_names", "tokenizer_class")
 
@@ -443,6 +395,55 @@ def tell_difference(loaded: Tokenizer, backend: Tokenizer, settings: dict, famil
                    f"transformers, a {family.tokenizer_class} follows the settings: {options}. To "
                    f"follow the file, give tokenizer_class='PreTrainedTokenizerFast'.")
 
+# %% ../nbs/05_vocabulary.ipynb #list-tokens-cell
+def list_tokens(source: Checkpoint, settings: dict,
+                family: TokenizerFacts) -> tuple[dict[int, AddedToken], list[AddedToken]]:
+    "Return the tokens to which files give ids beside the vocabulary, and those with a purpose."
+    takes_space = {"mask_token": {"lstrip": True}} if family.like_roberta else {}
+    special = [as_added(settings[name], **takes_space.get(name, {}))
+               for name in NAMES if name in settings]
+    own = [value for name, value in settings.items() if name.endswith("_token")
+           and name not in NAMES and isinstance(value, (str, dict))]
+    special += map(as_added, [*own, *settings.get(EXTRA, [])])
+    names = {token.content for token in special}
+    numbered = {int(id): as_added(token, special=False)
+                for id, token in settings.get("added_tokens_decoder", {}).items()}
+    known = {token.content for token in numbered.values()}
+    for token, id in read_optional(source, "added_tokens.json").items():
+        flags = {"special": token in names, "normalized": token not in names}
+        if token not in known: numbered[id] = as_added(token, **flags)
+    return dict(sorted(numbered.items())), special
+
+# %% ../nbs/05_vocabulary.ipynb #add-numbered-cell
+def add_numbered(backend: Tokenizer, numbered: dict[int, AddedToken], name: str) -> None:
+    "Add tokens that files give an id; tell if they get another one: ids can't have gaps here."
+    have = {token.content: repr(token) for token in backend.get_added_tokens_decoder().values()}
+    backend.add_tokens([token for token in numbered.values()
+                        if have.get(token.content) != repr(token)])
+    moved = [f"{token.content!r} has {backend.token_to_id(token.content)} instead of {id}"
+             for id, token in numbered.items() if backend.token_to_id(token.content) != id]
+    if moved: logger.warning(f"{name}: {len(moved)} added tokens don't have the ids that its files "
+                             f"give them, since those leave gaps: {', '.join(moved[:3])} …")
+
+# %% ../nbs/05_vocabulary.ipynb #add-special-cell
+def add_special(backend: Tokenizer, special: list[AddedToken], settings: dict, new: set[str],
+                files: str) -> None:
+    "Add tokens with a purpose; raise ValueError if one that should exist, unlike `new`, doesn't."
+    have = {token.content for token in backend.get_added_tokens_decoder().values()}
+    backend.add_tokens([token for token in special if token.content in new - have])
+    check_special_tokens(backend, settings, files)
+    backend.add_tokens([token for token in special if token.content not in have | new])
+
+# %% ../nbs/05_vocabulary.ipynb #text-settings-cell
+def text_settings(settings: dict) -> dict:
+    "Return settings with tokens as text alone: their flags are in the backend."
+    tokens = {name: token_text(value) for name, value in settings.items()
+              if name.endswith("_token") and isinstance(value, (str, dict, AddedToken))}
+    own = [token for name, token in tokens.items() if name not in NAMES]
+    extra = list(dict.fromkeys([*own, *map(token_text, settings.get(EXTRA, []))]))
+    settings = settings | tokens | ({EXTRA: extra} if extra else {})
+    return {name: value for name, value in settings.items() if name != "added_tokens_decoder"}
+
 # %% ../nbs/05_vocabulary.ipynb #read-tokenizer-cell
 def read_tokenizer(
     source: Checkpoint,
@@ -457,6 +458,7 @@ def read_tokenizer(
     family, names = choose_family(settings | given, config, families, chosen)
     given = check_settings(given, family)
     settings = {"tokenizer_class": family.tokenizer_class} | family.tokens | settings | given
+    if chosen: settings["tokenizer_class"] = chosen.tokenizer_class
     numbered, special = list_tokens(source, settings, family)
     settings, loaded = text_settings(settings), read_backend(source)
     backend, family = make_backend(source, settings, family, loaded, chosen)
