@@ -1,4 +1,4 @@
-"What goes in and comes out: outputs as in transformers, gradients inside, shared rows, tracers, labels."
+"Inputs and outputs: as in transformers, gradients inside, shared rows, tracers, labels."
 
 import copy
 import io
@@ -103,7 +103,8 @@ def test_a_tuple_has_the_same_and_the_config_decides(model_type, task):
     torch.testing.assert_close(given, whole.to_tuple())
     model.config.output_hidden_states = model.config.output_attentions = True
     assert list(model(ids, mask)) == list(whole)
-    assert list(model(ids, mask, output_hidden_states=False, output_attentions=False)) == list(plain)
+    neither = dict.fromkeys(both, False)
+    assert list(model(ids, mask, **neither)) == list(plain)
     model.config.return_dict = False
     torch.testing.assert_close(model(ids, mask), whole.to_tuple())
     assert list(model(ids, mask, return_dict=True)) == list(whole)
