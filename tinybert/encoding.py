@@ -188,14 +188,13 @@ def check_text(index: int, item: object, words: bool) -> str | list[str] | tuple
     "Return a text or a pair as the backend wants it; raise TypeError that says which one is wrong."
     if isinstance(item, str) and not words: return item
     if hasattr(item, "tolist"): item = item.tolist()  # a row of an array
-    pair = isinstance(item, (list, tuple)) and len(item) == 2
-    if pair and not words and all(isinstance(part, str) for part in item): return tuple(item)
-    if words and isinstance(item, (list, tuple)):
-        if all(isinstance(word, str) for word in item): return list(item)
-        if pair: return tuple(check_text(index, part, words) for part in item)
+    parts = item if isinstance(item, (list, tuple)) else ()
+    strings = parts is item and all(isinstance(part, str) for part in parts)
+    if strings and words: return list(parts)
+    if strings and len(parts) == 2: return tuple(parts)
+    if words and len(parts) == 2: return tuple(check_text(index, part, words) for part in parts)
     expected = "a list of words, or a pair of them" if words else "a str or a pair of str"
-    split = not words and isinstance(item, (list, tuple)) and all(isinstance(w, str) for w in item)
-    hint = " If it's a text's words, say is_split_into_words=True." if split and item else ""
+    hint = " If it's a text's words, say is_split_into_words=True." if strings and parts else ""
     raise TypeError(f"The text at index {index} is {item!r}; expected {expected}.{hint}")
 
 # %% ../nbs/05_encoding.ipynb #encode-batch

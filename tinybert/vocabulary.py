@@ -251,9 +251,8 @@ BERT_TOKENIZER = TokenizerFacts(
 # %% ../nbs/05_vocabulary.ipynb #surround-cell
 def surround(backend: Tokenizer, settings: dict, family: TokenizerFacts) -> None:
     "Let a backend put special tokens around texts and pairs."
-    ends = [(settings[name], backend.token_to_id(settings[name]))
-            for name in ("cls_token", "sep_token")]
-    (cls, _), (sep, _) = ends
+    cls, sep = settings["cls_token"], settings["sep_token"]
+    ends = [(token, backend.token_to_id(token)) for token in (cls, sep)]
     options = family.options | settings
     if "trim_offsets" in family.options:  # a token's space isn't part of what it stands for
         backend.post_processor = processors.RobertaProcessing(
@@ -284,6 +283,7 @@ def read_settings(source: Checkpoint) -> dict:
     config, names = ({name: value for name, value in read_optional(source, file).items()
                       if value is not None}
                      for file in ("tokenizer_config.json", "special_tokens_map.json"))
+    # newer files have all tokens in tokenizer_config.json, which then counts more
     settings = names | config if "added_tokens_decoder" in config else config | names
     return plain_settings(settings)
 
@@ -293,6 +293,7 @@ def choose_family(settings: dict, config: dict, families: dict[str, TokenizerFac
     "Return the facts of a tokenizer, and the inputs that its model takes, by what files say."
     rows = {name.replace("-", ""): facts for name, facts in families.items()}
     rows["bert"] = BERT_TOKENIZER
+    # the row of a class or a model_type: "XLMRobertaTokenizerFast" and "xlm-roberta" are one
     row = lambda name: rows.get(re.sub("Tokenizer(Fast)?$|-", "", name or "").lower())
     classes = [file.get("tokenizer_class") for file in (settings, config)]
     named, model = next(filter(None, classes), None), row(config.get("model_type"))
