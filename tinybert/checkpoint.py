@@ -93,7 +93,7 @@ class Checkpoint:
 
 # %% ../nbs/01_checkpoint.ipynb #describe-missing
 def describe_missing(source: Checkpoint, what: str) -> str:
-    "Return a message about what a checkpoint lacks: what is there instead, or why we couldn't look."
+    "Return a message about what's missing: what is there instead, or why we couldn't look."
     name = f"{source.name}/{source.subfolder}" if source.subfolder else source.name
     if source.offline:
         return f"{name!r}: the cache has no {what}, and the Hub was not asked: {source.offline}."
