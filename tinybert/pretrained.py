@@ -125,7 +125,8 @@ def new_parts(model: ConfiguredModel, missing: set[str], dropped: set[str], name
             named = list_some(to_theirs(key, model.renames) for key in lost)
             fit = " of this shape" if lost & dropped else ""
             logger.warning(f"{name}: it has no {part if lost == of_part else named}{fit}; the one "
-                           f"of this {type(model).__name__} is new and random. Train it before use.")
+                           f"of this {type(model).__name__} is new and random. "
+                           f"Train it before use.")
             new |= lost
     return new
 
