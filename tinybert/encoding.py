@@ -108,14 +108,14 @@ def pad(
 def to_tensors(lists: dict[str, list], return_tensors: str) -> dict:
     "Return each list as a tensor or array; raise ValueError if its rows differ in length."
     check_option("return_tensors", return_tensors, ("pt", "np"))
-    lengths = {len(row) for row in lists["input_ids"]}
+    lengths = {len(row) for row in lists.get("input_ids", ())}
     if len(lengths) > 1:
         raise ValueError(f"The texts have {min(lengths)} to {max(lengths)} tokens, but all rows of "
                          f"a tensor have one length. Pad short texts with padding=True, or cut "
                          f"long ones with truncation=True.")
     tensors = {}
     for name, rows in lists.items():
-        try: tensors[name] = torch.tensor(rows)
+        try: tensors[name] = torch.as_tensor(rows)
         except (ValueError, TypeError, RuntimeError) as error:
             raise ValueError(f"{name} can't become a tensor: {error}. Leave it out, or give its "
                              f"rows one length.") from error
@@ -175,7 +175,9 @@ def as_batch(text: object, text_pair: object = None, words: bool = False) -> tup
     if text_pair is not None:
         kinds = f"text is a {type(text).__name__} and text_pair a {type(text_pair).__name__}"
         seconds, same = as_texts("text_pair", text_pair, words)
-        if single != same: raise TypeError(f"{kinds}; both must be one text, or both a list.")
+        one = "a list of words" if words else "a str"
+        if single != same: raise TypeError(f"{kinds}; both must be {one}, or both a list of "
+                                           f"{'such lists' if words else 'str'}.")
         if len(texts) != len(seconds):
             raise ValueError(f"{len(texts)} texts, but {len(seconds)} in text_pair: "
                              f"give one for each.")
@@ -193,7 +195,9 @@ def check_text(index: int, item: object, words: bool) -> str | list[str] | tuple
         if all(isinstance(word, str) for word in item): return list(item)
         if pair: return tuple(check_text(index, part, words) for part in item)
     expected = "a list of words, or a pair of them" if words else "a str or a pair of str"
-    raise TypeError(f"The text at index {index} is {item!r}; expected {expected}.")
+    split = not words and isinstance(item, (list, tuple)) and all(isinstance(w, str) for w in item)
+    hint = " If it's a text's words, say is_split_into_words=True." if split and item else ""
+    raise TypeError(f"The text at index {index} is {item!r}; expected {expected}.{hint}")
 
 # %% ../nbs/05_encoding.ipynb #encode-batch
 def encode_batch(backend: Tokenizer, batch: list, words: bool,
@@ -208,7 +212,8 @@ def encode_batch(backend: Tokenizer, batch: list, words: bool,
             raise ValueError(f"{name} has half of a surrogate pair, as it comes out of damaged "
                              f"files. Read its source again, with the right encoding.") from error
         cut = backend.truncation or {}
-        options = ", ".join(f"{name}={cut[name]!r}" for name in ("strategy", "stride") if cut)
+        options = f"truncation={cut.get('strategy')!r}"
+        if cut.get("stride"): options += f", stride={cut['stride']}"
         raise ValueError(f"These texts can't be encoded with {options}: {error}") from error
 
 # %% ../nbs/05_encoding.ipynb #take-parts-cell
@@ -289,9 +294,12 @@ NO_LIMIT = int(1e30)  # transformers' model_max_length where no file says how lo
 
 class LimitedText(TokenText):
     "Know how long a text may be, and on which side it's padded or cut."
+    is_fast, pad_token_type_id = True, 0  # as transformers has them
+    backend_tokenizer = property(lambda self: self.backend)
+
     def __init__(self, backend: Tokenizer, settings: dict, model_input_names: list[str]):
         super().__init__(backend, settings)
-        self.model_input_names = list(model_input_names)
+        self.model_input_names, self.loaded_input_names = list(model_input_names), model_input_names
         self.model_max_length = settings.get("model_max_length") or NO_LIMIT
         self.padding_side, self.truncation_side = (
             settings.get(name, "right") for name in ("padding_side", "truncation_side"))
@@ -316,9 +324,13 @@ class TokenSpan(NamedTuple):
 # %% ../nbs/05_encoding.ipynb #alignment-cell
 class Alignment(dict):
     "Tell where the tokens of an encoding come from. The first index may be left out for one row."
-    def __init__(self, data: dict | None = None, encodings: list[Encoding] | None = None):
-        super().__init__(data or {})
-        object.__setattr__(self, "encodings", encodings)  # None, unless it comes from a call
+    def __init__(self,
+        data: dict | None = None,  # what the model takes, by name
+        encoding: list[Encoding] | None = None,  # the backend's; None: not from a tokenizer's call
+        tensor_type: str | None = None,  # "pt" or "np": makes tensors or arrays of lists
+    ):
+        super().__init__(to_tensors(data, tensor_type) if tensor_type else data or {})
+        object.__setattr__(self, "encodings", encoding)
 
     def row(self, batch_index: int) -> Encoding:
         "Return the backend's encoding of a row; raise ValueError if it's not known."
@@ -394,7 +406,9 @@ class BatchEncoding(TokenOrigins):
         return row.char_to_word(char, sequence_index)
 
     def __getitem__(self, item: str | int | slice):
-        return super().__getitem__(item) if isinstance(item, str) else self.row(item)
+        if isinstance(item, str): return super().__getitem__(item)
+        if self.encodings is not None or not isinstance(item, slice): return self.row(item)
+        return {name: rows[item] for name, rows in self.items()}
 
     def __getattr__(self, name: str):  # asked only when there is no such attribute
         if name in self: return self[name]
@@ -500,8 +514,10 @@ class PaddingEncoder(TextEncoder):
 # %% ../nbs/05_encoding.ipynb #save-tokenizer-files
 def save_tokenizer(tokenizer: PaddingEncoder, folder: str | PathLike) -> tuple[str, ...]:
     "Write a tokenizer's two files, both or neither, and return their paths; raise OSError."
-    now = {name: getattr(tokenizer, name) for name in (
-        "padding_side", "truncation_side", "model_max_length", "model_input_names")}
+    now = {name: getattr(tokenizer, name)
+           for name in ("padding_side", "truncation_side", "model_max_length")}
+    names = tokenizer.model_input_names  # the model's matter, unless somebody has changed them
+    if names != tokenizer.loaded_input_names: now["model_input_names"] = names
     config = json.dumps(tokenizer.settings | now, indent=2, sort_keys=True)
     folder = write_files(folder, {
         "tokenizer.json": lambda file: file.write(tokenizer.backend.to_str().encode()),
