@@ -1,5 +1,7 @@
 "Checkpoints: both formats in both directions with transformers, damage that is named, saves that are whole or did not happen."
 
+import argparse
+import functools
 import hashlib
 import inspect
 import json
@@ -7,9 +9,12 @@ import os
 import pickle
 import subprocess
 import sys
+import tarfile
+import zipfile
 from dataclasses import fields
 from pathlib import Path
 
+import numpy
 import pytest
 import safetensors.torch
 import torch
@@ -561,3 +566,111 @@ def test_no_setting_is_taken_for_a_misspelt_option(model_type, tmp_path):
     settings = {setting.name: getattr(config, setting.name) for setting in fields(config)}
     assert AutoConfig.from_pretrained(tmp_path, **settings) == config
     with pytest.raises(OSError, match="has no weights"): AutoModel.from_pretrained(tmp_path, **settings)
+
+
+# What else may be in a file
+
+class Named:
+    "Ask for a function when it's read: the module, the name, its argument."
+    def __init__(self, function, *given): self.function, self.given = function, given
+    def __reduce__(self): return self.function, self.given
+
+
+def old_tar(path: Path) -> None:
+    with tarfile.open(path, "w"): pass
+
+
+def zipped(path: Path, **entries: bytes) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in entries.items(): archive.writestr(f"archive/{name}", data)
+
+
+EVIL = {"x": Named(os.system, "exit 1")}
+STRANGERS = {  # kind → (writer, what the message says was asked for)
+    "zip": (lambda path: torch.save(EVIL, path), "system"),
+    "legacy": (lambda path: torch.save(EVIL, path, _use_new_zipfile_serialization=False), "system"),
+    "eval": (lambda path: torch.save({"x": Named(eval, "1")}, path), "eval"),
+    "getattr": (lambda path: path.write_bytes(
+        b"cbuiltins\ngetattr\n(cos\nsystem\nS'x'\ntR."), "getattr"),
+    "by hand": (lambda path: zipped(path, **{
+        "data.pkl": pickle.dumps(EVIL, 2), "version": b"3\n", "byteorder": b"little"}), "system"),
+    "a model": (lambda path: torch.save(small(), path), "BertModel"),
+    "a legacy model": (lambda path: torch.save(
+        small(), path, _use_new_zipfile_serialization=False), "BertModel"),
+    "TorchScript": (lambda path: torch.jit.save(
+        torch.jit.script(torch.nn.Linear(2, 2)), str(path)), "TorchScript"),
+    "constants": (lambda path: zipped(path, **{
+        "data.pkl": pickle.dumps({}, 2), "constants.pkl": b"", "version": b"3\n"}), "TorchScript"),
+    "numpy": (lambda path: torch.save({"x": numpy.zeros(3)}, path), "_reconstruct"),
+    "arguments": (lambda path: torch.save({"x": argparse.Namespace(a=1)}, path), "Namespace"),
+    "partial": (lambda path: torch.save({"x": functools.partial(print)}, path), "partial"),
+    "protocol 0": (lambda path: path.write_bytes(pickle.dumps(EVIL, 0)), ""),
+    "protocol 4": (lambda path: path.write_bytes(pickle.dumps(EVIL, 4)), ""),
+    "instance": (lambda path: path.write_bytes(b"(S'id'\nios\nsystem\n."), ""),
+    "tar": (old_tar, ""), "extension": (lambda path: path.write_bytes(b"\x80\x02\x82\x01."), ""),
+    "another zip": (lambda path: zipped(path, readme=b"hello"), ""),
+    "nested": (lambda path: torch.save({"model": {}, "epoch": 3}, path), "epoch, model")}
+
+
+@pytest.mark.filterwarnings("ignore")  # TorchScript is deprecated
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_what_a_strange_file_asks_for_is_said_without_bad_advice(tmp_path, kind):
+    write, asked = STRANGERS[kind]
+    write_bert(tmp_path)
+    write(tmp_path / "pytorch_model.bin")
+    with pytest.raises(OSError, match="pytorch_model.bin") as error:
+        BertModel.from_pretrained(tmp_path)
+    message = str(error.value)
+    assert asked in message and "weights_only" not in message and "safe_globals" not in message
+    assert ("is refused: reading it would use" in message) == bool(asked and kind != "nested")
+
+
+@FORMATS
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.int64, torch.bool,
+                                   torch.float8_e4m3fn, torch.float8_e5m2, torch.complex64], ids=str)
+def test_weights_that_are_no_floats_are_refused(tmp_path, dtype, safe):
+    for key in ("encoder.layer.0.output.dense.weight", "pooler.dense.bias",
+                "embeddings.LayerNorm.weight"):
+        state = small().state_dict()
+        state[key] = state[key].to(dtype)
+        write_bert(tmp_path, state, safe)
+        with pytest.raises(ValueError, match=f"{key} has the dtype {dtype}"):
+            BertModel.from_pretrained(tmp_path)
+
+
+@FORMATS
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_weights_of_other_floats_are_read(tmp_path, dtype, safe):
+    model = small().to(dtype)
+    write_bert(tmp_path, model.state_dict(), safe)
+    same_state(BertModel.from_pretrained(tmp_path), model.float())
+    assert BertModel.from_pretrained(tmp_path, dtype="auto").dtype == dtype
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "pytorch_model.bin",
+                                  "model.safetensors.index.json", "pytorch_model.bin.index.json"])
+def test_a_pointer_in_the_place_of_a_file_is_recognised(tmp_path, name, end):
+    write_bert(tmp_path)
+    (tmp_path / name).write_bytes(POINTER.replace(b"\n", end))
+    with pytest.raises(OSError, match=f"{name} is a Git LFS pointer .*git lfs pull"):
+        AutoModel.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json", "vocab.txt"])
+def test_a_pointer_in_the_place_of_a_tokenizers_file_is_recognised(minilm, tmp_path, name):
+    for path in minilm.iterdir():
+        if path.suffix in (".json", ".txt"): (tmp_path / path.name).write_bytes(path.read_bytes())
+    if name == "vocab.txt": (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / name).write_bytes(POINTER)
+    with pytest.raises(OSError, match=f"{name} is a Git LFS pointer .*git lfs pull"):
+        tinybert.AutoTokenizer.from_pretrained(tmp_path)
+
+
+def test_a_pointer_in_the_place_of_a_shard_is_recognised(tmp_path):
+    write_bert(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"pooler.dense.bias": "model-1.safetensors"}}))
+    (tmp_path / "model-1.safetensors").write_bytes(POINTER)
+    with pytest.raises(OSError, match="model-1.safetensors is a Git LFS pointer"):
+        AutoModel.from_pretrained(tmp_path)

@@ -1,13 +1,16 @@
 "The config: its fields, its print form, its JSON, and what it refuses."
 
 import copy
+import itertools
 import json
 import pickle
 
 import pytest
+import torch
 import transformers
+from conftest import FAMILY_SIZES, their_config
 
-from tinybert import AutoConfig, BertConfig, BertModel
+from tinybert import AutoConfig, BertConfig, BertForSequenceClassification, BertModel
 
 # What transformers' to_dict has beside BERT's own settings: how its library runs, and labels of heads.
 NOT_OF_BERT = {"transformers_version", "architectures", "output_hidden_states", "return_dict", "dtype", "chunk_size_feed_forward",
@@ -182,3 +185,180 @@ def test_ours_reads_transformers(tmp_path):
     config = AutoConfig.from_pretrained(tmp_path)
     for name in BertConfig().to_dict().keys() - {"tinybert_version"}: assert getattr(config, name) == getattr(theirs, name), name
     assert config.id2label == theirs.id2label == {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"} and config.num_labels == 3
+
+
+# Labels that belong together, whatever is set and in which order
+
+ABC, NAMES = {0: "a", 1: "b", 2: "c"}, {"a": 0, "b": 1, "c": 2}
+SMALL = dict(vocab_size=30, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
+             intermediate_size=8)
+VALUES = {"num_labels": 5, "id2label": ABC, "label2id": {"p": 0, "q": 1, "r": 2}}
+ORDERS = [names for count in (1, 2, 3) for names in itertools.permutations(VALUES, count)]
+
+
+def numbered(count: int) -> dict[int, str]: return {n: f"LABEL_{n}" for n in range(count)}
+
+
+def linked(config) -> bool:
+    "Tell whether a config's labels say the same three times."
+    inverse = {name: number for number, name in config.id2label.items()}
+    return config.num_labels == len(config.id2label) and config.label2id == inverse
+
+
+@pytest.mark.parametrize("start", [{}, dict(id2label={0: "no", 1: "yes"}), dict(num_labels=4)])
+@pytest.mark.parametrize("names", ORDERS, ids="-".join)
+def test_labels_follow_the_last_that_was_set(tmp_path, names, start):
+    config = BertConfig(**SMALL, **start)
+    for name in names: setattr(config, name, VALUES[name])
+    last = {"num_labels": numbered(5), "id2label": ABC, "label2id": {0: "p", 1: "q", 2: "r"}}
+    assert config.id2label == last[names[-1]] and linked(config)
+    BertForSequenceClassification(config).save_pretrained(tmp_path)
+    ours = BertForSequenceClassification.from_pretrained(tmp_path)
+    theirs = transformers.BertForSequenceClassification.from_pretrained(tmp_path)
+    for model in (ours, theirs):
+        assert model.config.id2label == config.id2label and linked(model.config)
+        assert model.classifier.out_features == config.num_labels
+
+
+@pytest.mark.parametrize("settings, expected", [
+    ({}, numbered(2)), (dict(num_labels=2), numbered(2)), (dict(num_labels=1), numbered(1)),
+    (dict(num_labels=3), numbered(3)), (dict(id2label={"0": "a", "1": "b", "2": "c"}), ABC),
+    (dict(id2label=ABC, label2id=NAMES), ABC), (dict(label2id=NAMES), ABC),
+    (dict(label2id={"a": "0", "b": "1", "c": "2"}), ABC), (dict(id2label=None), numbered(2)),
+    (dict(id2label=None, label2id=None, num_labels=4), numbered(4)),
+    (dict(num_labels=None), numbered(2)), (dict(num_labels=None, id2label=ABC), ABC),
+    (dict(id2label={}, label2id={}), numbered(2)), (dict(id2label={}, num_labels=3), numbered(3)),
+    (dict(num_labels=3, label2id=NAMES), ABC), (dict(num_labels=3, id2label=ABC), ABC),
+    (dict(num_labels=2, id2label=ABC), ABC), (dict(id2label={2: "c", 0: "a", 1: "b"}), ABC),
+], ids=str)
+def test_labels_of_a_file(tmp_path, settings, expected):
+    write(tmp_path, {"model_type": "bert", **SMALL, **settings})
+    config = BertConfig.from_pretrained(tmp_path)
+    assert config.id2label == expected and linked(config)
+    assert AutoConfig.from_dict(json.loads(config.to_json_string())) == config
+
+
+@pytest.mark.parametrize("given", [{}, dict(num_labels=3), dict(id2label={"0": "x", "1": "y"}),
+                                   dict(label2id={"x": 0, "y": 1})], ids=str)
+@pytest.mark.parametrize("overrides, expected", [
+    (dict(num_labels=5), numbered(5)), (dict(id2label=ABC), ABC), (dict(label2id=NAMES), ABC),
+    (dict(id2label=ABC, label2id=NAMES), ABC), (dict(num_labels=1), numbered(1)),
+    (dict(num_labels=3, id2label=ABC, label2id=NAMES), ABC), (dict(id2label=None), None),
+    (dict(num_labels=3, label2id=NAMES), ABC), (dict(num_labels=None), None)], ids=str)
+def test_labels_that_are_overridden(tmp_path, given, overrides, expected):
+    write(tmp_path, {"model_type": "bert", **SMALL, **given})
+    config = BertConfig.from_pretrained(tmp_path, **overrides)
+    assert linked(config)
+    plain = BertConfig.from_pretrained(tmp_path)
+    assert config.id2label == (plain.id2label if expected is None else expected)
+
+
+def test_an_override_that_changes_nothing_keeps_the_names(tmp_path):
+    write(tmp_path, {"model_type": "bert", **SMALL, "id2label": ABC})
+    assert BertConfig.from_pretrained(tmp_path, num_labels=3).id2label == ABC
+
+
+def test_two_names_for_one_thing_are_no_reason_to_shrink():
+    config = BertConfig(id2label={0: "a", 1: "a", 2: "b"})
+    config.label2id = {name: number for number, name in config.id2label.items()}
+    assert config.num_labels == 3 and config.id2label == {0: "a", 1: "a", 2: "b"}
+    with pytest.raises(ValueError, match="label2id is .*an id of its own"):
+        BertConfig(label2id={"a": 0, "b": 0})
+
+
+def test_a_dictionary_changed_in_place_is_heeded(tmp_path):
+    config = BertConfig(**SMALL)
+    config.id2label[2] = "more"
+    config.id2label[0] = "less"
+    model = BertForSequenceClassification(config)
+    assert model.classifier.out_features == 3 and linked(config)
+    model.save_pretrained(tmp_path)
+    loaded = BertForSequenceClassification.from_pretrained(tmp_path)
+    assert loaded.config.id2label == {0: "less", 1: "LABEL_1", 2: "more"} and linked(loaded.config)
+
+
+@pytest.mark.parametrize("name", ["id2label", "label2id"])
+@pytest.mark.parametrize("value", [["a", "b"], {}, "ab", 3])
+def test_labels_that_are_no_dictionary_are_named(tmp_path, name, value):
+    config = BertConfig()
+    for build in (lambda: BertConfig(**{name: value}), lambda: setattr(config, name, value)):
+        with pytest.raises(ValueError, match=f"{name} is .*dictionary"): build()
+    assert config.num_labels == 2 and linked(config)
+
+
+@pytest.mark.parametrize("value", [0, -1, "3", 2.0, True])
+def test_a_number_of_labels_is_a_whole_number(value):
+    config = BertConfig()
+    for build in (lambda: BertConfig(num_labels=value),
+                  lambda: setattr(config, "num_labels", value)):
+        with pytest.raises(ValueError, match="num_labels is .*whole number from 1 up"): build()
+    assert linked(config)
+
+
+# Settings that change a result
+
+FLAGS = ["output_hidden_states", "output_attentions", "return_dict"]
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_a_flag_is_kept_and_written_if_it_matters(tmp_path, name):
+    usual = BertConfig()
+    assert getattr(usual, name) is (name == "return_dict")
+    assert name not in json.loads(usual.to_json_string())
+    other = BertConfig(**{name: name != "return_dict"})
+    other.save_pretrained(tmp_path)
+    for config in (BertConfig, transformers.AutoConfig):
+        assert getattr(config.from_pretrained(tmp_path), name) is (name != "return_dict")
+    write(tmp_path, {"model_type": "bert", name: None})  # as some files have it
+    config = BertConfig.from_pretrained(tmp_path, **SMALL)
+    output = BertModel(config)(torch.tensor([[5, 6]]))
+    assert list(output) == ["last_hidden_state", "pooler_output"]
+    for wrong in ("yes", 1, [True]):
+        with pytest.raises(ValueError, match=f"{name} is .*True or False"):
+            BertConfig(**{name: wrong})
+
+
+@pytest.mark.parametrize("settings", [
+    dict(quantization_config={"quant_method": "gptq"}), dict(pruned_heads={"0": [1]}),
+    dict(is_decoder=True), dict(add_cross_attention=True), dict(is_encoder_decoder=True),
+    dict(torchscript=True), dict(position_embedding_type="relative_key_query")], ids=str)
+def test_a_setting_that_we_cannot_heed_is_refused(tmp_path, settings):
+    write(tmp_path, {"model_type": "bert", **settings})
+    (name, _), = settings.items()
+    for config in (BertConfig, AutoConfig):
+        with pytest.raises(ValueError, match=f"{name} is .* is supported"):
+            config.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("settings", [
+    dict(quantization_config=None), dict(quantization_config={}), dict(pruned_heads={}),
+    dict(pruned_heads=None), dict(is_decoder=False), dict(is_encoder_decoder=False),
+    dict(torchscript=False), dict(chunk_size_feed_forward=0)], ids=str)
+def test_a_setting_that_asks_for_nothing_is_no_obstacle(tmp_path, settings):
+    write(tmp_path, {"model_type": "bert", **settings})
+    assert BertConfig.from_pretrained(tmp_path) and AutoConfig.from_pretrained(tmp_path)
+
+
+# One name for all families
+
+COMMON = dict(hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
+
+
+@pytest.mark.parametrize("model_type", FAMILY_SIZES)
+def test_common_names_are_understood_by_every_family(tmp_path, model_type):
+    their_config(model_type).save_pretrained(tmp_path)
+    config = AutoConfig.from_pretrained(tmp_path, **COMMON)
+    theirs = transformers.AutoConfig.from_pretrained(tmp_path)
+    for name, value in COMMON.items():
+        assert getattr(config, name) == value
+        setattr(theirs, name, value)
+    assert type(config)(**COMMON, vocab_size=90).num_hidden_layers == 1
+    for name in theirs.attribute_map:
+        known = theirs.attribute_map[name]
+        if not hasattr(config, known): continue
+        assert getattr(config, name) == getattr(config, known) == getattr(theirs, name)
+        setattr(config, name, getattr(theirs, name))
+        assert name not in json.loads(config.to_json_string())
+    if model_type != "distilbert": return
+    with pytest.raises(TypeError, match="one setting under two names"):
+        type(config)(dim=8, hidden_size=8)

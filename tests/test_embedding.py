@@ -2,17 +2,25 @@
 
 import inspect
 import io
+import itertools
 import json
 import random
+import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
+import datasets
+import numpy as np
+import pandas
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import FAMILY_SIZES, randomise, run_python, small
+from conftest import FAMILY_SIZES, randomise, run_python, small, their_model
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+from tokenizers import normalizers
 from torch.testing import assert_close
+from transformers import PreTrainedTokenizerFast
 
 import tinybert.embedding
 from tinybert import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM, Checkpoint, embed, read_pooling
@@ -105,6 +113,38 @@ def test_batches_and_windows_do_not_show(model, tokenizer, monkeypatch, window, 
     expected = alone(model, tokenizer, TEXTS)
     for texts in (TEXTS, tuple(TEXTS), (text for text in TEXTS), dict.fromkeys(TEXTS)):
         close(embed(model, tokenizer, texts, batch_tokens=batch_tokens, normalize=False), expected)
+
+
+@pytest.mark.parametrize("kind", [
+    tuple, np.array, lambda texts: np.array(texts, dtype=object), pandas.Series, pandas.Index, iter,
+    lambda texts: pandas.Series(texts, index=range(len(texts), 0, -1), dtype="category"),
+    lambda texts: datasets.Dataset.from_dict({"text": texts})["text"]])
+def test_any_column_of_texts(model, tokenizer, kind):
+    close(embed(model, tokenizer, kind(TEXTS)), embed(model, tokenizer, TEXTS))
+
+
+def test_a_missing_value_in_a_column_is_named(model, tokenizer):
+    with pytest.raises(TypeError, match="The text at index 1 is nan; expected a str"):
+        embed(model, tokenizer, pandas.Series(["a", None, "b"]))
+
+
+@pytest.mark.parametrize("prompt, include_prompt", [("", True), ("nice: ", True), ("nice: ", False), ("", False), ("A " * 40, False)])
+def test_options_mean_what_they_mean_in_sentence_transformers(folder, model, tokenizer, prompt, include_prompt):
+    theirs = SentenceTransformer(modules=[Transformer(str(folder)), Pooling(24)], device="cpu")
+    for pooling, truncate_dim, normalize in itertools.product(POOLINGS, [None, 10], [True, False]):
+        theirs[1].pooling_mode, theirs[1].include_prompt = pooling, include_prompt
+        options = dict(prompt=prompt, truncate_dim=truncate_dim)
+        expected = theirs.encode(TEXTS, **options, normalize_embeddings=normalize, convert_to_tensor=True)
+        options |= dict(pooling=pooling, normalize=normalize, include_prompt=include_prompt)
+        close(embed(model, tokenizer, TEXTS, **options), expected)
+
+
+def test_threads_share_a_tokenizer(model, tokenizer):
+    lengths = [5, None, 12, 7] * 8
+    expected = {length: embed(model, tokenizer, TEXTS, max_length=length) for length in set(lengths)}
+    with ThreadPoolExecutor(8) as threads:
+        for length, found in zip(lengths, threads.map(lambda length: embed(model, tokenizer, TEXTS, max_length=length), lengths)):
+            close(found, expected[length])
 
 
 def test_without_packing_it_is_the_same(model, tokenizer):
@@ -338,6 +378,9 @@ def test_an_error_of_the_generator_is_the_callers(model, tokenizer):
 @pytest.mark.parametrize("options, message", [
     (dict(pooling="first"), "pooling is 'first'; expected one of 'mean', 'cls', 'max'."),
     (dict(pooling=None), "pooling is None; expected one of 'mean', 'cls', 'max'."),
+    (dict(normalize="after"), "normalize is 'after'; expected one of True, False, 'before_truncation'."),
+    *[(dict(truncate_dim=value), f"truncate_dim is {value!r}; it must be a whole number from 1 to 24, the model's width.")
+      for value in (0, -1, 25, 2.0, True, "8")],
     *[(dict(batch_tokens=value), f"batch_tokens is {value!r}; it must be a whole number from 1 up.") for value in (0, -1, 2.0, True, "8")],
     *[(dict(max_length=value), f"max_length is {value!r}; it must be a whole number from 3 (one token and the special ones) to 20, the model's limit.")
       for value in (21, 2, 0, -1, 6.0, True, "6")],
@@ -349,6 +392,17 @@ def test_options_that_are_none(model, tokenizer, options, message):
 
 def test_one_text_is_not_taken_for_its_letters(model, tokenizer):
     with pytest.raises(TypeError, match=r"texts is one str, .* put it in brackets, \[text\]"): embed(model, tokenizer, "hello")
+
+
+@pytest.mark.parametrize("texts", [pandas.DataFrame({"text": ["a"]}), np.array([["a"]]), np.array("a"), torch.zeros(2, 2)])
+def test_a_table_is_not_taken_for_a_column(model, tokenizer, texts):
+    with pytest.raises(TypeError, match=rf"texts is a {type(texts).__name__} with \d dimensions; give one column of it"):
+        embed(model, tokenizer, texts)
+
+
+@pytest.mark.parametrize("prompt", [None, 3, ["a"]])
+def test_a_prompt_that_is_no_text(model, tokenizer, prompt):
+    with pytest.raises(TypeError, match=r"prompt is .*; expected a str\."): embed(model, tokenizer, TEXTS, prompt=prompt)
 
 
 def test_training_mode(model, tokenizer):
@@ -418,6 +472,18 @@ def test_a_checkpoint_is_read_as_sentence_transformers_reads_it(checkpoint, pool
         close(embed(AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder), TEXTS, **options), theirs)
 
 
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("include_prompt", [True, False])
+@pytest.mark.parametrize("truncate_dim", [None, 10])
+def test_folders_that_sentence_transformers_saved(folder, tmp_path, pooling, include_prompt, truncate_dim):
+    modules = [Transformer(str(folder)), Pooling(24, pooling, include_prompt), Normalize()]
+    model = SentenceTransformer(modules=modules, device="cpu", prompts={"query": "a: ", "document": "nice: "},
+                                default_prompt_name="document", truncate_dim=truncate_dim, similarity_fn_name="dot")
+    model.save(str(tmp_path / "saved"))
+    close(vectors_of(tmp_path / "saved"), model.encode(TEXTS, convert_to_tensor=True))
+    close(vectors_of(tmp_path / "saved", prompt="a: "), model.encode_query(TEXTS, convert_to_tensor=True))
+
+
 def test_a_checkpoint_that_sentence_transformers_saved(checkpoint, tmp_path):
     model = SentenceTransformer(str(checkpoint(describe({"word_embedding_dimension": 24, "pooling_mode": "max"}, "Normalize"))), device="cpu")
     model.max_seq_length = 11
@@ -426,25 +492,153 @@ def test_a_checkpoint_that_sentence_transformers_saved(checkpoint, tmp_path):
     close(embed(model, AutoTokenizer.from_pretrained(tmp_path / "saved"), TEXTS, **read_pooling(tmp_path / "saved")), theirs)
 
 
-MEAN = {"pooling_mode": "mean"}
+WIDE = {"embedding_dimension": 24}
+MEAN = WIDE | {"pooling_mode": "mean"}
+QUERY = {"prompts": {"text": "nice: "}, "default_prompt_name": "text"}
+TEXT_MODE = {"method": "forward", "method_output_name": "last_hidden_state"}
+
+
+def vectors_of(folder, texts=TEXTS, **options):
+    model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    return embed(model, tokenizer, texts, **read_pooling(folder) | options)
+
+
+def typed(described: dict, *types: str) -> dict:
+    "Return the same files, with other types of the modules."
+    rows = json.loads(described["modules.json"])
+    for row, kind in zip(rows, types, strict=True): row["type"] = kind
+    return described | {"modules.json": json.dumps(rows).encode()}
+
+
+NAMED = [f"{name}_token" for name in ("unk", "sep", "pad", "cls", "mask")]
+NEW_TYPES = ["sentence_transformers.base.modules.transformer.Transformer",
+             "sentence_transformers.sentence_transformer.modules.pooling.Pooling",
+             "sentence_transformers.base.modules.normalize.Normalize"]
+
+
+@pytest.mark.parametrize("described, expected", [
+    (describe(OLD), {}),  # sentence-transformers 6 takes the mean
+    (describe(WIDE), {}),
+    (describe(WIDE | {"pooling_mode": "max", "pooling_mode_mean_tokens": True}), {"pooling": "max"}),
+    (describe(MEAN, "Normalize", "Normalize"), {"normalize": True}),
+    (typed(describe(MEAN, "Normalize"), *NEW_TYPES), {"normalize": True}),
+    (typed(describe(MEAN), *NEW_TYPES[:2]), {}),
+    (describe(MEAN, general=QUERY), {"prompt": "nice: "}),
+    (describe(MEAN | {"include_prompt": False}, general=QUERY),
+     {"prompt": "nice: ", "include_prompt": False}),
+    (describe(WIDE | {"pooling_mode": "cls", "include_prompt": False}, general=QUERY, text={"max_seq_length": 6}),
+     {"pooling": "cls", "prompt": "nice: ", "include_prompt": False, "max_length": 6}),
+    (describe(WIDE | {"pooling_mode": "max", "include_prompt": False}, general=QUERY, text={"max_seq_length": 3}),
+     {"pooling": "max", "prompt": "nice: ", "include_prompt": False, "max_length": 3}),
+    (describe(MEAN | {"include_prompt": False}), {"include_prompt": False}),
+    (describe(MEAN, general={"prompts": {}, "default_prompt_name": "query"}), {}),
+    (describe(MEAN, general={"truncate_dim": 8}), {"truncate_dim": 8}),
+    (describe(MEAN, "Normalize", general={"truncate_dim": 8}),
+     {"truncate_dim": 8, "normalize": "before_truncation"}),
+    (describe(MEAN, general={"truncate_dim": 99, "similarity_fn_name": "dot"}), {"truncate_dim": 24}),
+    (describe(MEAN, general={"truncate_dim": None, "similarity_fn_name": None, "model_type": "SentenceTransformer"}), {}),
+    (describe(MEAN, text={"max_seq_length": 20, "do_lower_case": True}), {"max_length": 20}),
+    (describe(MEAN, text={"max_seq_length": 512}), {"max_length": 20}),
+    (describe(MEAN, text={"max_seq_length": None, "do_lower_case": False}), {}),
+    (describe(MEAN, text={"max_seq_length": 9, "tokenizer_args": {"model_max_length": 7, "use_fast": True}}), {"max_length": 7}),
+    (describe(MEAN, text={"processor_kwargs": {"model_max_length": 7}}), {"max_length": 7}),
+    (describe(MEAN, text={"max_seq_length": 9, "processing_kwargs": {"text": {"max_length": 6}}}), {"max_length": 6}),
+    (describe(MEAN, text={"model_args": {"attn_implementation": "eager", "add_pooling_layer": False},
+                          "config_args": {"use_cache": False}, "unpad_inputs": False}), {}),
+    (describe(MEAN, text={"transformer_task": "feature-extraction", "modality_config": {"text": TEXT_MODE},
+                          "module_output_name": "token_embeddings"}), {}),
+])
+def test_what_a_folder_says_is_done(checkpoint, described, expected):
+    "Its vectors are those of sentence-transformers."
+    folder = checkpoint(described)
+    assert read_pooling(folder) == {"pooling": "mean", "normalize": False} | expected
+    texts = TEXTS if expected.get("max_length") != 20 else [text for text in TEXTS if len(text) < 30]
+    theirs = SentenceTransformer(str(folder), device="cpu").encode(texts, convert_to_tensor=True)
+    close(vectors_of(folder, texts), theirs)
 
 
 @pytest.mark.parametrize("described, message", [
-    (describe({"pooling_mode": ["mean", "max"]}), r"by Transformer, Pooling with the pooling \['mean', 'max'\]; this package knows"),
-    (describe(OLD | {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}), r"with the pooling \['mean', 'cls'\]; this"),
-    (describe(OLD | {"pooling_mode_weightedmean_tokens": True}), r"with the pooling \['weightedmean'\]; this"),
-    (describe({"pooling_mode": "lasttoken"}), "with the pooling 'lasttoken'; this"),
-    (describe(OLD), r"with the pooling \[\]; this"),
-    (describe(MEAN, "Dense"), "by Transformer, Pooling, Dense with .* Use sentence-transformers for it"),
-    (describe(MEAN, "Dense", "Normalize"), "by Transformer, Pooling, Dense, Normalize with"),
-    ({"modules.json": json.dumps([{"path": "", "type": TYPE + "Transformer"}]).encode()}, "by Transformer with the pooling"),
-    (describe(MEAN) | {"modules.json": describe(MEAN)["modules.json"].replace(b"Transformer", b"WordEmbeddings")},
-     "by WordEmbeddings, Pooling with"),
-    (describe(MEAN, text={"do_lower_case": True}), "turns texts into lower case, which embed doesn't do. Do it to your texts"),
-    (describe(MEAN, general={"prompts": {"text": "passage: "}, "default_prompt_name": "text"}), "puts 'passage: ' before each text, which embed doesn't do"),
+    (describe({"pooling_mode": ["mean", "max"]}), r"has the pooling \['mean', 'max'\] \(embed knows mean, cls, max, one"),
+    (describe(OLD | {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}), r"the pooling \['cls', 'mean'\]"),
+    (describe(OLD | {"pooling_mode_weightedmean_tokens": True}), r"the pooling \['weightedmean'\]"),
+    (describe({"pooling_mode": "lasttoken"}), "has the pooling 'lasttoken'"),
+    (describe(MEAN | {"pooling_mode_attention": True}), "has the setting pooling_mode_attention=True for its Pooling"),
+    (describe(MEAN, "Dense"), "by Transformer, Pooling, sentence_transformers.models.Dense .* Use sentence-transformers for it"),
+    (describe(MEAN, "Dense", "Normalize"), "by Transformer, Pooling, sentence_transformers.models.Dense, Normalize"),
+    (describe(MEAN, "Normalize", "Pooling"), "by Transformer, Pooling, Normalize, Pooling"),
+    (describe(MEAN, "Transformer"), "by Transformer, Pooling, Transformer"),
+    ({"modules.json": json.dumps([{"path": "", "type": TYPE + "Transformer"}]).encode()}, "by Transformer \\("),
+    ({"modules.json": b"[]"}, "makes its vectors by nothing"),
+    (typed(describe(MEAN), TYPE + "WordEmbeddings", TYPE + "Pooling"), "by sentence_transformers.models.WordEmbeddings, Pooling"),
+    (typed(describe(MEAN), TYPE + "Pooling", TYPE + "Transformer"), "by Pooling, Transformer"),
+    (typed(describe(MEAN), TYPE + "Transformer", "my_package.Pooling"), "by Transformer, my_package.Pooling"),
+    (typed(describe(MEAN), "custom_st.Transformer", TYPE + "Pooling"), "by custom_st.Transformer, Pooling"),
+    (typed(describe(MEAN), "my.sentence_transformers.models.Transformer", TYPE + "Pooling"), "by my.sentence_transformers"),
+    (typed(describe(MEAN), TYPE + "Transformer", "sentence_transformers.evil.Pooling"), "by Transformer, sentence_transformers.evil"),
+    (typed(describe(MEAN), TYPE + "Transformer", TYPE + "mine.Pooling"), "by Transformer, sentence_transformers.models.mine.Pooling"),
+    (typed(describe(MEAN), "sentence_transformers.sparse_encoder.models.MLMTransformer", TYPE + "Pooling"), "by sentence_tr.*MLM"),
+    (describe(MEAN, "Normalize") | {"2_Normalize/config.json": b'{"module_input_name": "token_embeddings"}'},
+     "module_input_name='token_embeddings' for its Normalize"),
+    (describe(MEAN, general={"prompts": {}, "default_prompt_name": "text"}), "has the default prompt 'text' without a text"),
+    (describe(MEAN, general={"truncate_dim": "8"}), "has the truncate_dim '8'"),
+    (describe(MEAN, text={"max_seq_length": 9.5}), "has the max_length 9.5"),
+    (describe(MEAN, general={"model_type": "CrossEncoder"}), "is a CrossEncoder, which embed doesn't do"),
+    (describe(MEAN, general={"model_type": "SparseEncoder"}), "is a SparseEncoder"),
+    (describe(MEAN) | {"adapter_config.json": b"{}"}, "changes its model by an adapter"),
+    *[(describe(MEAN, text=text), f"has the setting {message} for its Transformer") for text, message in [
+        ({"transformer_task": "fill-mask"}, "transformer_task='fill-mask'"),
+        ({"module_output_name": "sentence_embedding"}, "module_output_name='sentence_embedding'"),
+        ({"modality_config": {"text": TEXT_MODE | {"method_output_name": "pooler_output"}}}, "modality_config={'text'.*"),
+        ({"modality_config": {"text": TEXT_MODE, "message": TEXT_MODE}}, "modality_config={'text'.*"),
+        ({"query_expansion": {"length": 8}}, "query_expansion={'length': 8}"), ({"query_length": 8}, "query_length=8"),
+        ({"tokenizer_args": {"do_lower_case": False}}, "do_lower_case=False"),
+        ({"tokenizer_args": {"truncation_side": "left"}}, "truncation_side='left'"),
+        ({"tokenizer_args": {"add_special_tokens": False}}, "add_special_tokens=False"),
+        ({"model_args": {"num_hidden_layers": 1}}, "num_hidden_layers=1"), ({"config_args": {"is_decoder": True}}, "is_decoder=True"),
+        ({"model_kwargs": {"quantization_config": {"load_in_8bit": True}}}, "quantization_config={'load_in_8bit': True}"),
+        ({"processing_kwargs": {"text": {"truncation": False}}}, "truncation=False"),
+        ({"tokenizer_name_or_path": "elsewhere"}, "tokenizer_name_or_path='elsewhere'"), ({"max_length_": 3}, "max_length_=3"),
+    ]],
 ])
 def test_what_a_checkpoint_does_besides_is_refused(checkpoint, described, message):
     with pytest.raises(ValueError, match=message): read_pooling(checkpoint(described))
+
+
+def test_lower_case_before_a_tokenizer_that_keeps_capitals(checkpoint, files):
+    kept = {"tokenizer_config.json": files["tokenizer_config.json"].replace(b"{", b'{"do_lower_case": false, ', 1)}
+    folder = checkpoint(describe(MEAN, text={"do_lower_case": True}) | kept)
+    with pytest.raises(ValueError, match="turns texts into lower case before its tokenizer, which doesn't"): read_pooling(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)  # what the page says to do
+    tokenizer.backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), tokenizer.backend.normalizer])
+    theirs = SentenceTransformer(str(folder), device="cpu").encode(["Nice", "COOL café"], convert_to_tensor=True)
+    close(embed(AutoModel.from_pretrained(folder), tokenizer, ["Nice", "COOL café"], normalize=False), theirs)
+
+
+@pytest.mark.parametrize("layout", ["0_Transformer", ""])
+@pytest.mark.parametrize("model_type", FAMILY_SIZES)
+def test_folders_of_all_families(checkpoint, tokenizer, model_type, layout):
+    "The limit is the model's, which is smaller than its position embeddings where they begin after the padding's."
+    folder = checkpoint(describe(MEAN, "Normalize", text={"max_seq_length": 30}))
+    (folder / "model.safetensors").unlink()
+    their_model(model_type, deviation=0.1, vocab_size=len(tokenizer), pad_token_id=int(model_type == "mpnet")).save_pretrained(
+        folder)  # transformers' MPNet counts from 1, whatever its config says
+    limit = 30 - {"roberta": 1, "xlm-roberta": 1, "camembert": 1, "mpnet": 2}.get(model_type, 0)
+    names = {name: getattr(tokenizer, name) for name in NAMED} | {"model_input_names": ["input_ids", "attention_mask"]}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend, **names).save_pretrained(folder)
+    (folder / "vocab.txt").unlink()
+    texts = [text for text in TEXTS if len(text) < 30 and 1 not in tokenizer(text).input_ids]
+    theirs = SentenceTransformer(str(folder), device="cpu").encode(texts, convert_to_tensor=True)
+    if layout:  # what the first versions wrote
+        (folder / layout).mkdir()
+        moved = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "sentence_bert_config.json"]
+        for name in moved: shutil.move(folder / name, folder / layout)
+        modules = folder / "modules.json"
+        modules.write_bytes(modules.read_bytes().replace(b'"path": ""', b'"path": "0_Transformer"'))
+    options = read_pooling(folder)
+    assert options == {"pooling": "mean", "normalize": True, "max_length": limit}
+    model, tokenizer = (auto.from_pretrained(folder, subfolder=layout) for auto in (AutoModel, AutoTokenizer))
+    close(embed(model, tokenizer, texts, **options), theirs)
+    assert embed(model, tokenizer, ["a " * 99], **options).shape == (1, 16)
 
 
 def test_an_empty_prompt_and_other_prompts_are_none(checkpoint):
@@ -462,6 +656,7 @@ def test_older_places_and_names_of_the_text_settings(checkpoint):
     assert read_pooling(folder)["max_length"] == 8
     (folder / "modules.json").write_bytes(described["modules.json"].replace(b'"path": "",', b'"path": "0_Transformer",'))
     (folder / "0_Transformer").mkdir()
+    shutil.copy(folder / "config.json", folder / "0_Transformer")
     (folder / "0_Transformer/sentence_bert_config.json").write_text('{"max_seq_length": 7}')
     assert read_pooling(folder)["max_length"] == 7
 

@@ -313,3 +313,37 @@ def test_no_network_fails_fast(tmp_path):
             for kind in ("AutoConfig", "AutoModel", "AutoTokenizer"):
                 result = reader(kind, "bert-base-cased")
                 assert result["seconds"] < 5 and "'bert-base-cased'" in result["error"] and "connection" in result["error"]
+
+
+# A cache that was copied by hand
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "  \n"], ids=repr)
+def test_a_cache_copied_by_hand_is_read_offline(tmp_path, files, vocabulary, end):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    store = tmp_path / "hub/models--owner--name"
+    snapshot = store / "snapshots" / commit
+    (store / "refs").mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    (store / "refs/main").write_bytes((commit + end).encode())  # as an editor or git writes it
+    for name, data in files.items(): (snapshot / name).write_bytes(data)  # and no blobs
+    with Reader(tmp_path, "http://127.0.0.1:9", HF_HUB_OFFLINE="1") as reader:
+        for options in ({}, dict(revision="main"), dict(revision=commit)):
+            assert is_version(reader("AutoModel", "owner/name", **options), 0, vocabulary)
+            assert reader("AutoTokenizer", "owner/name", **options)["ids"]
+        for missing in ("owner/other", "owner/name2"):
+            assert "HF_HUB_OFFLINE" in reader("AutoModel", missing)["error"]
+        (store / "refs/main").unlink()
+        error = reader("AutoConfig", "owner/name")["error"]
+        assert "owner/name" in error and "HF_HUB_OFFLINE" in error
+
+
+def test_a_pointer_in_the_cache_is_recognised(tmp_path, files):
+    snapshot = tmp_path / "hub/models--owner--name/snapshots/main"
+    snapshot.mkdir(parents=True)
+    for name, data in files.items(): (snapshot / name).write_bytes(data)
+    for name in ("config.json", "model.safetensors"):
+        (snapshot / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\nsize 3\n")
+        with Reader(tmp_path, "http://127.0.0.1:9", HF_HUB_OFFLINE="1") as reader:
+            error = reader("AutoModel", "owner/name")["error"]
+        assert f"{name} is a Git LFS pointer" in error
+        (snapshot / name).write_bytes(files[name])

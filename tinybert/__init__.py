@@ -39,6 +39,9 @@ _modules = {  # module → its public names
     "pipelines": """
         Pipeline pipeline FillMaskPipeline TextClassificationPipeline
         TokenClassificationPipeline QuestionAnsweringPipeline FeatureExtractionPipeline""",
+    "collators": """
+        DataCollatorForLanguageModeling DataCollatorForTokenClassification
+        DataCollatorWithPadding DefaultDataCollator default_data_collator""",
 }
 _home = {name: module for module, names in _modules.items() for name in names.split()}
 __all__ = sorted(_home)

@@ -119,6 +119,8 @@ def make_config(cls: type, settings: dict, overrides: dict) -> Settings:
     settings, overrides = ({cls.attribute_map.get(name, name): value for name, value in own.items()}
                            for own in (settings, overrides))
     settings = choose_labels(settings, overrides)
+    overrides = {name: value for name, value in overrides.items()
+                 if value is not None or name not in ("num_labels", "id2label", "label2id")}
     config = cls(**{name: value for name, value in settings.items() if name in known} | overrides)
     for name, value in settings.items():  # what the class doesn't know is kept
         if name not in known | {"model_type", "tinybert_version"}: setattr(config, name, value)
@@ -178,6 +180,10 @@ class OutputSettings(LabelSettings):
     output_hidden_states: bool = flag(False)  # whether all layers' hidden states are returned, too
     output_attentions: bool = flag(False)  # whether the attention weights are returned, too
     return_dict: bool = flag(True)  # True: a `ModelOutput`; False: a tuple
+
+    def get_text_config(self, decoder: bool = False, encoder: bool = False) -> Settings:
+        "Return the config itself. Other programs ask for it: some models aren't for text alone."
+        return self
 
 # %% ../nbs/00_config.ipynb #991f39a9
 @config_dataclass

@@ -82,7 +82,7 @@ def check_batch(
 ) -> tuple[int, int]:
     "Return B and T; raise TypeError or ValueError for what isn't a batch that the model can take."
     check_tensor(name, given)
-    shape, E = tuple(given.shape), model.get_input_embeddings().embedding_dim
+    shape, E = tuple(given.shape), model.get_input_embeddings().weight.shape[1]
     width, axes = ((), "texts, tokens") if name == "input_ids" else ((E,), f"texts, tokens, {E}")
     if len(shape) < 2 or shape[2:] != width:
         raise ValueError(f"{name} has the shape {shape}; expected ({axes}). A single text needs a "

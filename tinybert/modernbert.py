@@ -130,6 +130,9 @@ def modern_settings(settings: dict, overrides: dict) -> dict:
     if every is not None and settings.get("layer_types") is None:
         layers = (settings | overrides)["num_hidden_layers"]
         settings["layer_types"] = alternate_layers(layers, every)
+    elif (layers := overrides.get("num_hidden_layers")) and settings.get("layer_types"):
+        kinds = settings["layer_types"]
+        settings["layer_types"] = [*kinds, *alternate_layers(layers)[len(kinds):]][:layers]
     old = {"full_attention": "global_rope_theta", "sliding_attention": "local_rope_theta"}
     bases = {kind: settings.pop(old[kind], base) for kind, base in ROPE_THETA.items()}
     if bases["sliding_attention"] is None: bases["sliding_attention"] = bases["full_attention"]

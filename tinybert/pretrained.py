@@ -6,7 +6,8 @@
 __all__ = ['Renames', 'OLD_NAMES', 'FLOATS', 'init_part', 'init_weights', 'to_ours', 'to_theirs', 'rename_weights',
            'prefix_rename', 'match_names', 'ConfiguredModel', 'join_tied', 'new_parts', 'check_tensors',
            'check_weights', 'read_dtype', 'choose_config', 'load_model', 'check_saved', 'save_model', 'Layer',
-           'resize_rows', 'require_gradients', 'TrainableModel', 'ResizableModel', 'PreTrainedModel']
+           'set_checkpointing', 'resize_rows', 'require_gradients', 'TrainableModel', 'ResizableModel',
+           'PreTrainedModel']
 
 # %% ../nbs/04_pretrained.ipynb #pretrained-imports
 import copy, re
@@ -266,6 +267,14 @@ class Layer(nn.Module):
         if self.checkpointing is None or not self.training: return super().__call__(*inputs)
         return checkpoint(super().__call__, *inputs, **self.checkpointing)
 
+# %% ../nbs/04_pretrained.ipynb #set-checkpointing
+def set_checkpointing(model: nn.Module, options: dict | None, every_n_layers: int = 1) -> None:
+    "Let every n-th layer compute again with these options of `checkpoint`, the others keep all."
+    layers = [part for part in model.modules() if isinstance(part, Layer)]
+    for index, layer in enumerate(layers):
+        keeps = options is None or index % every_n_layers
+        layer.checkpointing = None if keeps else options | {"use_reentrant": False}
+
 # %% ../nbs/04_pretrained.ipynb #resize-rows
 def resize_rows(weights: Tensor, rows: int, deviation: float | None = None) -> nn.Parameter:
     "Return a (V, …) weight with other rows: new ones are the mean of the old, or drawn afresh."
@@ -292,16 +301,15 @@ class TrainableModel(ConfiguredModel):
                    and not (exclude_embeddings and id(weight) in embeddings))
 
     def gradient_checkpointing_enable(self,
-            gradient_checkpointing_kwargs: dict | None = None) -> None:  # of torch's `checkpoint`
+        gradient_checkpointing_kwargs: dict | None = None,  # options of torch's `checkpoint`
+        every_n_layers: int = 1,  # only each n-th layer computes again
+        offload: bool = False,  # only False is supported
+    ) -> None:
         "Keep less in the forward pass of training, and compute it again in the backward pass."
-        options = {"use_reentrant": False} | (gradient_checkpointing_kwargs or {})
-        for layer in self.modules():
-            if isinstance(layer, Layer): layer.checkpointing = options
+        if offload: raise ValueError("offload is True; what is kept stays where the model is.")
+        set_checkpointing(self, gradient_checkpointing_kwargs or {}, every_n_layers)
 
-    def gradient_checkpointing_disable(self) -> None:
-        "Keep everything that the backward pass needs."
-        for layer in self.modules():
-            if isinstance(layer, Layer): layer.checkpointing = None
+    def gradient_checkpointing_disable(self) -> None: set_checkpointing(self, None)
 
     @property
     def is_gradient_checkpointing(self) -> bool:
@@ -325,7 +333,7 @@ class ResizableModel(TrainableModel):
     ) -> nn.Embedding:
         "Give the word embeddings, and a decoder's bias, other rows; return the embeddings."
         old = self.get_input_embeddings()
-        rows = old.num_embeddings if new_num_tokens is None else new_num_tokens
+        rows = len(old.weight) if new_num_tokens is None else new_num_tokens
         if pad_to_multiple_of: rows += -rows % pad_to_multiple_of
         padding = self.config.pad_token_id
         if type(rows) is not int or rows < 1 or (padding is not None and padding >= rows):
