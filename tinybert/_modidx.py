@@ -1572,6 +1572,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'tinybert.pipelines.choose_function': ('pipelines.html#choose_function', 'tinybert/pipelines.py'),
                                     'tinybert.pipelines.continues_word': ('pipelines.html#continues_word', 'tinybert/pipelines.py'),
                                     'tinybert.pipelines.encode_item': ('pipelines.html#encode_item', 'tinybert/pipelines.py'),
+                                    'tinybert.pipelines.encode_text': ('pipelines.html#encode_text', 'tinybert/pipelines.py'),
                                     'tinybert.pipelines.fill_place': ('pipelines.html#fill_place', 'tinybert/pipelines.py'),
                                     'tinybert.pipelines.find_device': ('pipelines.html#find_device', 'tinybert/pipelines.py'),
                                     'tinybert.pipelines.find_entities': ('pipelines.html#find_entities', 'tinybert/pipelines.py'),

@@ -6,7 +6,7 @@
 __all__ = ['BATCH_TOKENS', 'HELD', 'INSTEAD', 'UNDERSTOOD', 'FUNCTIONS', 'WORD_SCORES', 'STRATEGIES', 'PIPELINES', 'ALIASES',
            'HUB_OPTIONS', 'split_windows', 'stack_windows', 'length_batches', 'keywords', 'check_keywords', 'unwrap',
            'check_model', 'check_call', 'longest_input', 'find_device', 'Pipeline', 'encode_item', 'run_windows',
-           'answer_all', 'check_text', 'check_count', 'find_targets', 'fill_place', 'FillMaskPipeline',
+           'answer_all', 'encode_text', 'check_text', 'check_count', 'find_targets', 'fill_place', 'FillMaskPipeline',
            'choose_function', 'TextClassificationPipeline', 'continues_word', 'read_tokens', 'join_tokens',
            'name_tokens', 'group_entities', 'find_entities', 'join_windows', 'token_windows',
            'TokenClassificationPipeline', 'find_spans', 'span_to_text', 'question_windows', 'rank_answers',
@@ -113,8 +113,9 @@ def check_model(kind: type, model: PreTrainedModel, tokenizer: PreTrainedTokeniz
                         f"AutoTokenizer.from_pretrained(…).")
 
 # %% ../nbs/11_pipelines.ipynb #check-call
-def check_call(model: PreTrainedModel, inputs: object) -> None:
+def check_call(model: PreTrainedModel, inputs: object, batch_size: int | None) -> None:
     "Raise ValueError for a model in training mode, TypeError for what can't be texts."
+    if batch_size is not None: check_count("batch_size", batch_size)
     if model.training:
         raise ValueError("The model is in training mode, so dropout would make its answers random. "
                          "Call model.eval() first.")
@@ -157,10 +158,11 @@ class Pipeline:
         check_model(type(self), model, tokenizer)
         if device is not None: model.to(find_device(device))
         self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
-        self.config, self.device = unwrap(model).config, unwrap(model).device
-        self.max_length = longest_input(unwrap(model), tokenizer)
+        self.config, self.max_length = unwrap(model).config, longest_input(unwrap(model), tokenizer)
         self.options = keywords(self.preprocess) | keywords(self.postprocess)
         self.options = self.choose(options)
+
+    device = property(lambda self: unwrap(self.model).device)
 
     def choose(self, given: dict) -> dict:
         "Return all options, the given ones before the others; raise an error if one is wrong."
@@ -171,9 +173,10 @@ class Pipeline:
 
     def __call__(self, inputs: object, *, batch_size: int | None = None, **options) -> object:
         "Return the answer for one input, a list for several, a generator for a generator."
-        check_call(self.model, inputs)
+        batch_size = self.batch_size if batch_size is None else batch_size
+        check_call(self.model, inputs, batch_size)
         options = self.choose(options)
-        answers = answer_all(self, inputs, batch_size or self.batch_size, options)
+        answers = answer_all(self, inputs, batch_size, options)
         if isinstance(inputs, (str, dict)): return next(answers)
         return list(answers) if hasattr(inputs, "__len__") else answers
 
@@ -223,6 +226,13 @@ def answer_all(pipe: Pipeline, inputs: object, batch_size: int | None,
         run_windows(pipe, list(chain.from_iterable(groups)), batch_size)
         for windows in groups: yield pipe.postprocess(windows, **after)
         done += len(held)
+
+# %% ../nbs/11_pipelines.ipynb #encode-text
+def encode_text(pipe: Pipeline, texts: list[str], options: dict) -> list[dict]:
+    "Return the window of a text or a pair; with truncation, it has what the model takes."
+    if options.get("truncation") and options.get("max_length") is None:
+        options = options | {"max_length": pipe.max_length}
+    return split_windows(pipe.tokenizer(*([text] for text in texts), **options))
 
 # %% ../nbs/11_pipelines.ipynb #check-text
 def check_text(text: object, hint: str = "") -> str:
@@ -276,7 +286,7 @@ class FillMaskPipeline(Pipeline):
         tokenizer_kwargs: dict | None = None,  # further options of the tokenizer's call
     ) -> list[dict]:
         mask_id = self.tokenizer.mask_token_id
-        window, = split_windows(self.tokenizer([check_text(text)], **tokenizer_kwargs or {}))
+        window, = encode_text(self, [check_text(text)], tokenizer_kwargs or {})
         window["masks"] = [place for place, id in enumerate(window["input_ids"]) if id == mask_id]
         if window["masks"]: return [window]
         raise ValueError(f"the text {text[:40]!r} has no {self.tokenizer.mask_token}: "
@@ -335,9 +345,9 @@ class TextClassificationPipeline(Pipeline):
         pair = text if isinstance(text, dict) else {"text": text}
         check_names(pair, ["text", "text_pair"], "a pair of texts", "part")
         hint = "A pair is {'text': …, 'text_pair': …}."
-        texts = [[check_text(pair[name], hint)] for name in ("text", "text_pair") if name in pair]
-        return split_windows(self.tokenizer(*texts, padding=padding, truncation=truncation,
-                                            max_length=max_length))
+        texts = [check_text(pair[name], hint) for name in ("text", "text_pair") if name in pair]
+        return encode_text(self, texts, {"padding": padding, "truncation": truncation,
+                                         "max_length": max_length})
 
     def read(self, output: ModelOutput, row: int, window: dict) -> Tensor:
         return output[0][row]  # (num_labels,)
@@ -651,7 +661,7 @@ class FeatureExtractionPipeline(Pipeline):
             if "truncation" in options:
                 raise ValueError("truncation is given twice: also in tokenize_kwargs.")
             options["truncation"] = truncation
-        return split_windows(self.tokenizer([check_text(text)], **options))
+        return encode_text(self, [check_text(text)], options)
 
     def postprocess(self, windows: list[dict], *,
         return_tensors: bool = False,  # tensors instead of lists of numbers
