@@ -627,7 +627,8 @@ def test_what_a_strange_file_asks_for_is_said_without_bad_advice(tmp_path, kind)
 
 @FORMATS
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.int64, torch.bool,
-                                   torch.float8_e4m3fn, torch.float8_e5m2, torch.complex64], ids=str)
+                                   torch.float8_e4m3fn, torch.float8_e5m2, torch.complex64],
+                         ids=str)
 def test_weights_that_are_no_floats_are_refused(tmp_path, dtype, safe):
     for key in ("encoder.layer.0.output.dense.weight", "pooler.dense.bias",
                 "embeddings.LayerNorm.weight"):

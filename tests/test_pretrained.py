@@ -425,7 +425,8 @@ def test_a_loss_of_what_is_inside_can_be_checkpointed():
     def found():
         model.zero_grad()
         output = model(**batch, output_hidden_states=True, output_attentions=True)
-        sum(state.square().sum() for state in (*output.hidden_states, *output.attentions)).backward()
+        inner = (*output.hidden_states, *output.attentions)
+        sum(state.square().sum() for state in inner).backward()
         return [weight.grad for weight in model.parameters()]
 
     model.eval()
