@@ -108,14 +108,14 @@ def pad(
 def to_tensors(lists: dict[str, list], return_tensors: str) -> dict:
     "Return each list as a tensor or array; raise ValueError if its rows differ in length."
     check_option("return_tensors", return_tensors, ("pt", "np"))
-    lengths = {len(row) for row in lists["input_ids"]}
+    lengths = {len(row) for row in lists.get("input_ids", ())}
     if len(lengths) > 1:
         raise ValueError(f"The texts have {min(lengths)} to {max(lengths)} tokens, but all rows of "
                          f"a tensor have one length. Pad short texts with padding=True, or cut "
                          f"long ones with truncation=True.")
     tensors = {}
     for name, rows in lists.items():
-        try: tensors[name] = torch.tensor(rows)
+        try: tensors[name] = torch.as_tensor(rows)
         except (ValueError, TypeError, RuntimeError) as error:
             raise ValueError(f"{name} can't become a tensor: {error}. Leave it out, or give its "
                              f"rows one length.") from error
@@ -289,6 +289,9 @@ NO_LIMIT = int(1e30)  # transformers' model_max_length where no file says how lo
 
 class LimitedText(TokenText):
     "Know how long a text may be, and on which side it's padded or cut."
+    is_fast, pad_token_type_id = True, 0  # as transformers has them
+    backend_tokenizer = property(lambda self: self.backend)
+
     def __init__(self, backend: Tokenizer, settings: dict, model_input_names: list[str]):
         super().__init__(backend, settings)
         self.model_input_names = list(model_input_names)
@@ -316,9 +319,13 @@ class TokenSpan(NamedTuple):
 # %% ../nbs/05_encoding.ipynb #alignment-cell
 class Alignment(dict):
     "Tell where the tokens of an encoding come from. The first index may be left out for one row."
-    def __init__(self, data: dict | None = None, encodings: list[Encoding] | None = None):
-        super().__init__(data or {})
-        object.__setattr__(self, "encodings", encodings)  # None, unless it comes from a call
+    def __init__(self,
+        data: dict | None = None,  # what the model takes, by name
+        encoding: list[Encoding] | None = None,  # the backend's; None: not from a tokenizer's call
+        tensor_type: str | None = None,  # "pt" or "np": makes tensors or arrays of lists
+    ):
+        super().__init__(to_tensors(data, tensor_type) if tensor_type else data or {})
+        object.__setattr__(self, "encodings", encoding)
 
     def row(self, batch_index: int) -> Encoding:
         "Return the backend's encoding of a row; raise ValueError if it's not known."
@@ -394,7 +401,9 @@ class BatchEncoding(TokenOrigins):
         return row.char_to_word(char, sequence_index)
 
     def __getitem__(self, item: str | int | slice):
-        return super().__getitem__(item) if isinstance(item, str) else self.row(item)
+        if isinstance(item, str): return super().__getitem__(item)
+        if self.encodings is not None or not isinstance(item, slice): return self.row(item)
+        return {name: rows[item] for name, rows in self.items()}
 
     def __getattr__(self, name: str):  # asked only when there is no such attribute
         if name in self: return self[name]

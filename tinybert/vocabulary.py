@@ -150,6 +150,7 @@ def token_text(token: str | dict | AddedToken) -> str:
 # %% ../nbs/05_vocabulary.ipynb #special-tokens-cell
 class SpecialTokens(Vocabulary):
     "List the special tokens of a vocabulary, and add tokens to it."
+    added_tokens_decoder = property(lambda self: self.backend.get_added_tokens_decoder())
     extra_special_tokens = property(lambda self: self.settings.get(EXTRA, []))
     all_special_ids = property(lambda self: self.convert_tokens_to_ids(self.all_special_tokens))
 
@@ -297,16 +298,19 @@ def choose_family(settings: dict, config: dict, families: dict[str, TokenizerFac
     rows = {name.replace("-", ""): facts for name, facts in families.items()}
     rows["bert"] = BERT_TOKENIZER
     row = lambda name: rows.get(re.sub("Tokenizer(Fast)?$|-", "", name or "").lower())
-    model, classes = row(config.get("model_type")), [settings.get("tokenizer_class"),
-                                                     config.get("tokenizer_class")]
+    classes = [file.get("tokenizer_class") for file in (settings, config)]
+    named, model = next(filter(None, classes), None), row(config.get("model_type"))
     known = next(filter(None, [*map(row, classes), model]), BERT_TOKENIZER)
-    name = next(filter(None, classes), known.tokenizer_class)
-    family = chosen or row(name) or model or known
-    if not chosen and (not row(name) and any(classes) or model and not model.model):
-        family = TokenizerFacts(name, (), known.tokens)  # its tokenizer.json says everything
+    if chosen: family = chosen
+    elif named and not row(named) or model and not model.model:  # its tokenizer.json says it all
+        family = TokenizerFacts(named or known.tokenizer_class, (), known.tokens)
+    else: family = known
     types = (model or known).token_types and (config.get("type_vocab_size") or 2) > 1
     types = ["token_type_ids"] if types and not family.like_roberta else []
-    return family, settings.get("model_input_names", ["input_ids", *types, "attention_mask"])
+    names = settings.get("model_input_names", ["input_ids", *types, "attention_mask"])
+    if model and not model.token_types:  # its tokenizer may be that of another
+        names = [name for name in names if name != "token_type_ids"]
+    return family, names
 
 # %% ../nbs/05_vocabulary.ipynb #check-settings-cell
 UNDERSTOOD = {  # options that change nothing here → the values for which that's right
