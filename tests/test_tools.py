@@ -102,7 +102,7 @@ def onnx_runner(program: bytes):
 
 @pytest.mark.parametrize("model_type", FAMILY_SIZES)
 def test_a_model_traced_with_one_text_is_right_for_others(model_type):
-    for task in TASKS if model_type == "bert" else TASKS[:2]:
+    for task in TASKS if model_type == "bert" else TASKS[1:2]:
         model = make(model_type, task, **ONE_LAYER[model_type])
         traced = torch.jit.trace(model, example_kwarg_inputs=batch_of(model, 5, names=2),
                                  strict=False, check_trace=False)
@@ -132,15 +132,17 @@ def test_an_exported_model_takes_any_batch_and_returns_its_output(model_type, na
     shape = {0: Dim("batch"), 1: Dim("length", max=longest)}
     program = torch.export.export(
         model, (), kwargs=example, dynamic_shapes=dict.fromkeys(example, shape))
-    torch.export.save(program, tmp_path / "model.pt2")
-    loaded = torch.export.load(tmp_path / "model.pt2").module()
+    if model_type == "bert":
+        torch.export.save(program, tmp_path / "model.pt2")
+        program = torch.export.load(tmp_path / "model.pt2")
+    loaded = program.module()
     assert isinstance(loaded(**example), tinybert.ModelOutput)
     batches = [lengths for lengths in BATCHES if names > 1 or len(set(lengths)) == 1]
     compare_on_batches(model, lambda batch: loaded(**batch).to_tuple(), names, batches)
 
 
-@pytest.mark.parametrize("task", ["", "SequenceClassification"])
-@pytest.mark.parametrize("model_type", EXPORTED)
+@pytest.mark.parametrize("model_type, task", [
+    ("bert", ""), *((model_type, "SequenceClassification") for model_type in EXPORTED)])
 def test_onnx_by_the_older_exporter_from_one_text(model_type, task):
     model = make(model_type, task, **ONE_LAYER[model_type])
     names = ["input_ids", "attention_mask"]
@@ -306,8 +308,8 @@ def accelerator():
     AcceleratorState._reset_state(True), GradientState._reset_state()
 
 
-@pytest.mark.parametrize("precision", ["no", "bf16"])
-@pytest.mark.parametrize("model_type", ["bert", "distilbert", "modernbert"])
+@pytest.mark.parametrize("model_type, precision", [
+    ("bert", "no"), ("bert", "bf16"), ("distilbert", "bf16"), ("modernbert", "bf16")])
 def test_accelerate_trains_and_what_it_saves_is_read(model_type, precision, accelerator, tmp_path):
     task, helper = "SequenceClassification", accelerator(mixed_precision=precision)
     model = helper.prepare(make(model_type, task))
@@ -372,9 +374,8 @@ def test_trainer_gives_what_it_gives_with_transformers(option, tmp_path):
     assert_close(predictions[0], predictions[1], **tolerance)
 
 
-@pytest.mark.parametrize("model_type", ["bert", "distilbert"])
-def test_trainer_resumes_and_its_folder_is_read(model_type, tmp_path):
-    task = "SequenceClassification"
+def test_trainer_resumes_and_its_folder_is_read(tmp_path):
+    model_type, task = "distilbert", "SequenceClassification"
     batch = batch_of(make(model_type))
     whole = trainer_of(make(model_type, task), tmp_path, save_strategy="steps", save_steps=3)
     whole.train()
@@ -383,9 +384,8 @@ def test_trainer_resumes_and_its_folder_is_read(model_type, tmp_path):
     expected = logits_of(whole.model.eval(), batch)
     assert_close(logits_of(resumed.model.eval(), batch), expected)
     whole.save_model(str(tmp_path / "saved"))
-    whole.model.config.save_pretrained(tmp_path / "saved")
-    for folder in ("saved", "checkpoint-6"):
-        if folder != "saved": whole.model.config.save_pretrained(tmp_path / folder)
+    for folder in ("saved", "checkpoint-6"):  # the Trainer writes no config for such a model
+        whole.model.config.save_pretrained(tmp_path / folder)
         loaded = our_class(model_type, task).from_pretrained(tmp_path / folder)
         assert_close(logits_of(loaded, batch), expected)
 
