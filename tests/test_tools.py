@@ -168,13 +168,13 @@ def test_onnx_by_todays_exporter(model_type, task):
 
 def test_a_compiled_model_is_used_for_all_shapes_and_trains():
     from torch._dynamo.testing import CompileCounterWithBackend
-    model, counter = make("bert", "SequenceClassification"), CompileCounterWithBackend("aot_eager")
+    model, counter = make("bert", "SequenceClassification"), CompileCounterWithBackend("eager")
     compiled = torch.compile(model, backend=counter, fullgraph=True)
-    for lengths in ((9, 6), (5, 2, 1), (7, 7, 7, 3), (3, 8)):
+    for lengths in ((9, 6), (5, 2, 1), (3, 8)):
         batch = batch_of(model, *lengths)
         assert_close(logits_of(compiled, batch), logits_of(model, batch), rtol=1e-4, atol=1e-5)
     assert counter.frame_count <= 3
-    losses = train(compiled.train(), "SequenceClassification", batch_of(model), 8)
+    losses = train(compiled.train(), "SequenceClassification", batch_of(model), 6)
     assert losses[-1] < losses[0]
 
 
@@ -553,12 +553,12 @@ def test_an_output_can_be_rebuilt_changed_and_gathered():
         assert list(rebuilt) == ["loss", "logits"] and rebuilt[1] is output.logits
     output.logits = changed = output.logits + 1
     assert output["logits"] is output[1] is output.to_tuple()[1] is output.logits is changed
-    output["loss"] = changed[0]
-    assert output.loss is output[0] is changed[0]
+    output["loss"] = other = changed.sum()
+    assert output.loss is output[0] is other
     output.loss = None
     assert output.loss is None and "loss" not in output and output[0] is changed
-    output.loss = changed[1]
-    assert output["loss"] is output.loss is changed[1]
+    output.loss = other
+    assert output["loss"] is output.loss is other
     parts = [model(**{name: value[rows] for name, value in batch.items()})
              for rows in (slice(2), slice(2, 4))]
     gathered = type(parts[0])((name, torch.cat([part[name] for part in parts]))
