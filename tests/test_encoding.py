@@ -53,7 +53,8 @@ def write_vocabulary(folder, vocabulary: list[str], end: str = "\n", **settings)
 
 def plain(encoding) -> dict:
     "Return an encoding as a dict of lists."
-    return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in encoding.items()}
+    return {key: value.tolist() if hasattr(value, "tolist") else value
+            for key, value in encoding.items()}
 
 
 def outcome(tokenizer, *arguments, **options):
@@ -214,7 +215,7 @@ def test_where_tokens_come_from_is_known_after_a_copy(pair):
         assert type(other) is BatchEncoding and other == encoding and other.data == encoding.data
         assert other.word_ids() == encoding.word_ids() and other[0].ids == encoding[0].ids
     for made in (BatchEncoding({"input_ids": [[1]]}), pair[0].pad(encoding)):
-        with pytest.raises(ValueError, match="doesn't come from a tokenizer's call"): made.word_ids()
+        with pytest.raises(ValueError, match="doesn't come from a tokenizer's"): made.word_ids()
 
 
 def test_a_tokenizer_serves_many_threads(pair):
@@ -258,7 +259,8 @@ def test_a_data_set_is_mapped_in_two_processes(pair):
     7592, range(5, 8), (101, 102), [torch.tensor(101), torch.tensor(102)]], ids=str)
 def test_ids_from_elsewhere(pair, ids):
     ours, theirs = pair
-    plain = ids.tolist() if hasattr(ids, "tolist") else ids if isinstance(ids, int) else list(map(int, ids))
+    plain = ids.tolist() if hasattr(ids, "tolist") else ids
+    if not isinstance(plain, int): plain = list(map(int, plain))
     assert ours.decode(ids) == theirs.decode(plain)
     assert ours.convert_ids_to_tokens(ids) == theirs.convert_ids_to_tokens(plain)
     if isinstance(plain, list): assert ours.batch_decode(ids) == theirs.batch_decode(plain)
@@ -334,14 +336,14 @@ def test_padding_later_agrees(pair, options):
     ours, theirs = pair
     texts = ours(FEATURES)
     for given in (
-            [ours(text) for text in FEATURES], texts, dict(texts), ours("hi"), {"input_ids": [1, 2]},
-            [{"input_ids": [1, 2]}, {"input_ids": [1]}], ours("a b", return_tensors="pt"),
+            [ours(text) for text in FEATURES], texts, dict(texts), ours("hi"),
+            {"input_ids": [1, 2]}, [{"input_ids": [1, 2]}, {"input_ids": [1]}], ours("a b", return_tensors="pt"),
             [{name: torch.tensor(row) for name, row in ours(text).items()} for text in FEATURES]):
         found, expected = [], []
         for tokenizer, result in ((ours, found), (theirs, expected)):
             try: batch = tokenizer.pad(copy.deepcopy(given), **options)
             except ValueError: result.append("refused")
-            else: result += [(name, type(value), plain(batch)[name]) for name, value in batch.items()]
+            else: result += [(name, type(batch[name]), row) for name, row in plain(batch).items()]
         assert found == expected, given
 
 
@@ -377,14 +379,16 @@ def test_added_tokens_agree_and_travel(pair, tmp_path):
             assert dict(again(texts)) == dict(ours(texts)) and len(again) == len(ours)
             assert again.all_special_ids == ours.all_special_ids == theirs.all_special_ids
     assert ours("covid19").input_ids == [101, 30522, 102]
-    with pytest.raises(ValueError, match="'sep'.*'sep_token'"): ours.add_special_tokens({"sep": "x"})
+    with pytest.raises(ValueError, match="'sep'.*'sep_token'"):
+        ours.add_special_tokens({"sep": "x"})
 
 
 def test_special_tokens_stay_linked(pair, tmp_path):
     "transformers puts the new separator around texts only after saving and loading."
     tokenizer = copy.deepcopy(pair[0])
     tokenizer.pad_token = "[unused0]"
-    assert tokenizer.pad_token_id == 1 and tokenizer(["a", "b c"], padding=True).input_ids[0][-1] == 1
+    assert tokenizer.pad_token_id == 1
+    assert tokenizer(["a", "b c"], padding=True).input_ids[0][-1] == 1
     tokenizer.pad_token_id = 0
     assert tokenizer.pad_token == "[PAD]"
     with pytest.raises(ValueError, match="no '<sep>'.*add_special_tokens.*resize_token_embeddings"):
@@ -600,7 +604,8 @@ def test_an_encoding_stores_a_value_once(pair):
     encoding = pair[0]("Hello!")
     encoding.input_ids = [101, 102]
     encoding["attention_mask"] = [1, 1]
-    assert encoding["input_ids"] == [101, 102] and encoding.attention_mask == [1, 1] and list(vars(encoding)) == ["encodings"]
+    assert encoding["input_ids"] == [101, 102] and encoding.attention_mask == [1, 1]
+    assert list(vars(encoding)) == ["encodings"]
 
 
 def test_an_encoding_moves_to_a_device(pair):
@@ -628,7 +633,8 @@ def test_an_encoding_moves_to_a_device(pair):
     ((b"a",), {}, TypeError, ["bytes", "str"]),
     ((["a", 3],), {}, TypeError, ["text at index 1", "3", "str"]),
     ((["a", None],), {}, TypeError, ["text at index 1", "None", "str"]),
-    (([["a", "b", "c"]],), {}, TypeError, ["text at index 0", "['a', 'b', 'c']", "pair"]),
+    (([["a", "b", "c"]],), {}, TypeError, ["text at index 0", "['a', 'b', 'c']", "pair",
+                                           "is_split_into_words=True"]),
     (([[]],), {}, TypeError, ["text at index 0", "pair"]),
     (([["a"]],), {}, TypeError, ["text at index 0", "pair"]),
     (("a", ["b"]), {}, (TypeError, ValueError), ["text_pair", "both"]),
@@ -651,7 +657,8 @@ def test_a_wrong_side_is_named(pair, setting):
 @pytest.mark.parametrize("options, words", [
     ({"return_tensor": "pt"}, "'return_tensor'. Did you mean 'return_tensors'"),
     ({"text_target": "b"}, "'text_target'. .*a call of their own"),
-    ({"pad_to_max_length": True}, "padding='max_length'"), ({"split_special_tokens": True}, "stay")])
+    ({"pad_to_max_length": True}, "padding='max_length'"),
+    ({"split_special_tokens": True}, "stay")])
 def test_an_unknown_option_is_refused(pair, options, words):
     with pytest.raises(TypeError, match=words): pair[0]("a", **options)
 
@@ -670,9 +677,9 @@ def test_windows_that_cannot_be_are_named(pair, options, words):
 
 def test_windows_of_pairs_that_cannot_be_are_named(pair):
     "The first text leaves the second one less room than two windows share."
-    options = dict(truncation="only_second", max_length=12, stride=4, return_overflowing_tokens=True)
-    with pytest.raises(ValueError, match="can't be encoded with .*only_second.*stride=4"):
-        pair[0]("a b c d e f", "u v w x y z", **options)
+    options = dict(truncation="only_second", max_length=12, stride=4)
+    with pytest.raises(ValueError, match="can't be encoded with truncation='only_second', stride="):
+        pair[0]("a b c d e f", "u v w x y z", return_overflowing_tokens=True, **options)
 
 
 def test_without_a_known_limit_max_length_is_needed(tmp_path, vocabulary):

@@ -7,9 +7,10 @@ import pytest
 import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+import tinybert
 from tinybert import AutoConfig, AutoTokenizer, BertTokenizer
-from tinybert.encoding import PreTrainedTokenizer
 from tinybert.heads import FAMILIES
+from tinybert.vocabulary import SPECIAL_TOKENS
 
 CORPUS = ["Hello!", "Cool.", "Nice!", "What a nice surprise!", "the bridge broke because it was too old", "playing players played",
           "Ünïcödé café über naïve", "low lower lowest new newer newest", "a b c 1 2 3 , ; ' - ( ) < > / [ ]"] * 2
@@ -97,11 +98,12 @@ def folders(tmp_path_factory) -> dict:
     return folders
 
 
-def load_theirs(folder):
-    "Return transformers' tokenizer; transformers 5 dropped ALBERT's token types, which its model was trained with."
-    theirs = transformers.AutoTokenizer.from_pretrained(folder)
-    settings = folder / "tokenizer_config.json"
-    if isinstance(theirs, transformers.AlbertTokenizer) and not (settings.exists() and "model_input_names" in settings.read_text()):
+def load_theirs(folder, **settings):
+    "Return transformers' tokenizer, with the token types that transformers 5 dropped for ALBERT."
+    theirs = transformers.AutoTokenizer.from_pretrained(folder, **settings)
+    path = folder / "tokenizer_config.json"
+    chosen = path.exists() and "model_input_names" in path.read_text()
+    if isinstance(theirs, transformers.AlbertTokenizer) and not chosen:
         theirs.model_input_names.insert(1, "token_type_ids")
     return theirs
 
@@ -216,11 +218,17 @@ def test_both_forms_of_the_files_give_the_same(folders, model_type, tmp_path):
     if model_type in ("roberta", "mpnet"): assert len(other("a <mask>")["input_ids"]) == len(other("a<mask>")["input_ids"]) == 4
 
 
-PARTS = dict(return_offsets_mapping=True, return_special_tokens_mask=True, return_token_type_ids=True)
+PARTS = dict(return_offsets_mapping=True, return_special_tokens_mask=True,
+             return_token_type_ids=True)
+
+
+def both(folder, **settings) -> tuple:
+    "Return our tokenizer and transformers' from a folder."
+    return AutoTokenizer.from_pretrained(folder, **settings), load_theirs(folder, **settings)
 
 
 def alike(ours, theirs, *texts, **options) -> None:
-    "Check that two tokenizers find the same places in texts, and keep the same pieces of long ones."
+    "Check that two tokenizers find the same places in texts, and the same pieces of long ones."
     a, b = (tokenizer(*texts, **PARTS, **options) for tokenizer in (ours, theirs))
     assert plain(a) == plain(b), options
     for row in range(len(b.encodings)):
@@ -230,7 +238,7 @@ def alike(ours, theirs, *texts, **options) -> None:
 
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_offsets_words_and_windows_agree(folders, model_type, side):
-    ours, theirs = AutoTokenizer.from_pretrained(folders[model_type]), load_theirs(folders[model_type])
+    ours, theirs = both(folders[model_type])
     for tokenizer in (ours, theirs): tokenizer.padding_side = tokenizer.truncation_side = side
     alike(ours, theirs, TEXTS)
     alike(ours, theirs, TEXTS, SECOND)
@@ -245,7 +253,7 @@ def test_offsets_words_and_windows_agree(folders, model_type, side):
 
 
 def test_token_types_can_be_asked_for(folders):
-    ours, theirs = (load(folders["modernbert"]) for load in (AutoTokenizer.from_pretrained, load_theirs))
+    ours, theirs = both(folders["modernbert"])
     for tokenizer in (ours, theirs): tokenizer.model_input_names.append("token_type_ids")
     assert dict(ours(TEXTS, SECOND, padding=True)) == dict(theirs(TEXTS, SECOND, padding=True))
 
@@ -345,52 +353,62 @@ def test_a_class_that_fits_all_says_nothing(folders, model_type, named, tmp_path
 # Every source of tokens
 
 def flags(token: str, **changes) -> dict:
-    return dict(content=token, lstrip=False, rstrip=False, single_word=False, normalized=False) | changes
+    none = dict(lstrip=False, rstrip=False, single_word=False, normalized=False)
+    return {"content": token} | none | changes
 
 
-TOKEN_TEXTS = ["covid19", "a  covid19  b", "COVID19 acovid19b", "[E1] x", "x [E1]  [E2]y", "a <mask> b"]
+TOKEN_TEXTS = ["covid19", "a  covid19  b", "COVID19 acovid19b", "[E1] x", "x [E1]  [E2]y",
+               "a <mask> b"]
+EXTRA, LATER = "additional_special_tokens", "extra_special_tokens"
 SOURCES = {  # label → what is in tokenizer_config.json, and in other files; N is the next free id
     "added_tokens": lambda N: ({}, {"added_tokens": {"covid19": N}}),
     "both older files": lambda N: ({}, {"added_tokens": {"covid19": N, "[E1]": N + 1},
-                                        "special_tokens_map": {"additional_special_tokens": ["[E1]"]}}),
-    "additional": lambda N: ({"additional_special_tokens": ["[E1]", "covid19"]}, {}),
-    "extra": lambda N: ({"extra_special_tokens": ["[E1]", "covid19"]}, {}),
-    "extra with names": lambda N: ({"extra_special_tokens": {"boi_token": "[E1]", "eoi_token": "[E2]"}}, {}),
+                                        "special_tokens_map": {EXTRA: ["[E1]"]}}),
+    "additional": lambda N: ({EXTRA: ["[E1]", "covid19"]}, {}),
+    "extra": lambda N: ({LATER: ["[E1]", "covid19"]}, {}),
+    "extra with names": lambda N: ({LATER: {"boi_token": "[E1]", "eoi_token": "[E2]"}}, {}),
     "a name of its own": lambda N: ({"entity_token": "[E1]"}, {}),
-    "map": lambda N: ({}, {"special_tokens_map": {"additional_special_tokens": ["[E1]", "[E2]"]}}),
+    "map": lambda N: ({}, {"special_tokens_map": {EXTRA: ["[E1]", "[E2]"]}}),
     "decoder": lambda N: ({"added_tokens_decoder": {
-        str(N): flags("covid19", lstrip=True, special=False), str(N + 1): flags("[E1]", special=True)}}, {}),
-    "flags": lambda N: ({"additional_special_tokens": [flags("[E1]", lstrip=True) | {"__type": "AddedToken"}]}, {}),
-    "mask with flags": lambda N: ({}, {"special_tokens_map": {"mask_token": flags("MASK", lstrip=True, rstrip=True)}}),
+        str(N): flags("covid19", lstrip=True, special=False),
+        str(N + 1): flags("[E1]", special=True)}}, {}),
+    "flags": lambda N: ({EXTRA: [flags("[E1]", lstrip=True, __type="AddedToken")]}, {}),
+    "mask with flags": lambda N: ({}, {"special_tokens_map": {
+        "mask_token": flags("MASK", lstrip=True, rstrip=True)}}),
 }
 
 
 @pytest.mark.parametrize("form", ["tokenizer.json", "older"])
 @pytest.mark.parametrize("label", SOURCES)
 def test_every_source_of_tokens_is_read(folders, model_type, label, form, tmp_path):
-    "transformers 5 loses CamemBERT's additional tokens, and has its mask take no space in the older form."
+    "transformers 5 loses CamemBERT's additional tokens, and RoBERTa's older mask takes no space."
     if form == "older" and model_type not in OLDER: return
     folder, target = folders[model_type], tmp_path / "sources"
     base = load_theirs(folder)
     settings, others = SOURCES[label](len(base))
     if label == "decoder":
-        before = {str(id): flags(token.content, lstrip=token.lstrip, normalized=token.normalized, special=token.special)
+        before = {str(id): flags(token.content, lstrip=token.lstrip, special=token.special,
+                                 normalized=token.normalized)
                   for id, token in base.added_tokens_decoder.items()}
         settings = {"added_tokens_decoder": before | settings["added_tokens_decoder"]}
-    named = {f"{name}_token": getattr(base, f"{name}_token") for name in ("unk", "sep", "pad", "cls", "mask")}
-    kept = {"tokenizer_class": settings_of(folder)["tokenizer_class"], "do_lower_case": model_type != "distilbert"} | named
-    if label == "mask with flags": others["special_tokens_map"]["mask_token"]["content"] = kept.pop("mask_token")
+    kept = {name: getattr(base, name) for name in SPECIAL_TOKENS} | {
+        "tokenizer_class": settings_of(folder)["tokenizer_class"],
+        "do_lower_case": model_type != "distilbert"}
+    if label == "mask with flags":
+        others["special_tokens_map"]["mask_token"]["content"] = kept.pop("mask_token")
     if form == "older": older(folder, target, model_type, **kept | settings)
     else: keep(folder, target, ["config.json", "tokenizer.json"], **kept | settings)
     for name, content in others.items(): (target / f"{name}.json").write_text(json.dumps(content))
     ours, theirs = AutoTokenizer.from_pretrained(target), load_theirs(target)
-    found = {token for token in ("covid19", "[E1]", "[E2]") if token in ours.get_vocab()}
-    assert found == {token for token in ("covid19", "[E1]", "[E2]") if token in json.dumps([settings, others])}
-    if model_type == "camembert" and label in ("additional", "map", "flags", "both older files"): return
-    if label == "both older files":  # transformers 5 doesn't take the token for a special one, and finds it in lower case
+    listed = json.dumps([settings, others])
+    for token in ("covid19", "[E1]", "[E2]"):
+        assert (token in ours.get_vocab()) == (token in listed)
+    if model_type == "camembert" and "additional_special_tokens" in listed: return
+    if label == "both older files":  # for transformers 5, the token is a common one here
         assert ours(TOKEN_TEXTS[:4])["input_ids"] == theirs(TOKEN_TEXTS[:4])["input_ids"]
         return
-    alike(ours, theirs, TOKEN_TEXTS[:-1] if (model_type, form) == ("roberta", "older") else TOKEN_TEXTS)
+    older_roberta = (model_type, form) == ("roberta", "older")
+    alike(ours, theirs, TOKEN_TEXTS[:-1] if older_roberta else TOKEN_TEXTS)
     assert len(ours) == len(theirs)
     ours.save_pretrained(tmp_path / "saved")
     for load in (AutoTokenizer.from_pretrained, load_theirs):
@@ -408,7 +426,8 @@ def test_ids_with_gaps_are_told(folders, tmp_path, caplog):
 
 # Files that contradict each other
 
-STEPS = ["do_lower_case", "strip_accents", "tokenize_chinese_chars", "keep_accents", "add_prefix_space", "trim_offsets"]
+STEPS = ["do_lower_case", "strip_accents", "tokenize_chinese_chars", "keep_accents",
+         "add_prefix_space", "trim_offsets"]
 
 
 @pytest.mark.parametrize("form", ["all settings", "few settings", "no post-processor"])
@@ -417,11 +436,13 @@ def test_settings_count_more_than_tokenizer_json(folders, model_type, form, tmp_
     content = json.loads((folders[model_type] / "tokenizer.json").read_text())
     if form == "no post-processor": content["post_processor"] = None
     kept = settings_of(folders[model_type])
-    if form == "few settings": kept = {name: kept[name] for name in kept if name.endswith(("_token", "_class"))}
+    if form == "few settings":
+        kept = {name: kept[name] for name in kept if name.endswith(("_token", "_class"))}
     seen = set()
     for number, (name, value) in enumerate(itertools.product(STEPS, (True, False))):
         if (model_type, name) == ("mpnet", "trim_offsets"): continue
-        target = keep(folders[model_type], tmp_path / str(number), ["config.json"], **kept | {name: value})
+        target = keep(folders[model_type], tmp_path / str(number), ["config.json"],
+                      **kept | {name: value})
         (target / "tokenizer.json").write_text(json.dumps(content))
         ours, theirs = AutoTokenizer.from_pretrained(target), load_theirs(target)
         alike(ours, theirs, TEXTS, SECOND)
@@ -433,8 +454,7 @@ def test_settings_count_more_than_tokenizer_json(folders, model_type, form, tmp_
 def test_settings_can_be_given(folders, model_type, tmp_path):
     for name, value in itertools.product(STEPS, (True, False)):
         if name not in FAMILIES[model_type].tokenizer.options: continue
-        ours, theirs = (load(folders[model_type], **{name: value}) for load in (
-            AutoTokenizer.from_pretrained, transformers.AutoTokenizer.from_pretrained))
+        ours, theirs = both(folders[model_type], **{name: value})
         alike(ours, theirs, TEXTS, SECOND)
         ours.save_pretrained(tmp_path / name)
         alike(AutoTokenizer.from_pretrained(tmp_path / name), theirs, TEXTS, SECOND)
@@ -442,10 +462,12 @@ def test_settings_can_be_given(folders, model_type, tmp_path):
 
 @pytest.mark.parametrize("settings, words", [
     ({"do_lower_case": False}, ["BertTokenizer follows the settings", "do_lower_case=False"]),
-    ({"do_lower_case": False, "tokenizer_class": "PreTrainedTokenizerFast"}, []), ({"strip_accents": None}, [])])
+    ({"do_lower_case": False, "tokenizer_class": "PreTrainedTokenizerFast"}, []),
+    ({"strip_accents": None}, [])])
 def test_a_contradiction_is_told(folders, settings, words, tmp_path, caplog):
-    target = keep(folders["bert"], tmp_path / "told", ["config.json", "tokenizer.json"], **settings)
-    with caplog.at_level("WARNING", "tinybert"): AutoTokenizer.from_pretrained(target)
+    files = ["config.json", "tokenizer.json"]
+    with caplog.at_level("WARNING", "tinybert"):
+        AutoTokenizer.from_pretrained(keep(folders["bert"], tmp_path / "told", files, **settings))
     for word in words: assert word in caplog.text
     assert len(caplog.records) == bool(words)
 
@@ -460,10 +482,12 @@ def test_special_tokens_that_differ(folders, tmp_path):
 
 
 def test_a_class_without_ends_is_told(folders, tmp_path, caplog):
-    content = json.loads((folders["modernbert"] / "tokenizer.json").read_text()) | {"post_processor": None}
-    target = keep(folders["modernbert"], tmp_path / "ends", ["config.json", "tokenizer_config.json"])
+    folder = folders["modernbert"]
+    content = json.loads((folder / "tokenizer.json").read_text()) | {"post_processor": None}
+    target = keep(folder, tmp_path / "ends", ["config.json", "tokenizer_config.json"])
     (target / "tokenizer.json").write_text(json.dumps(content))
-    assert AutoTokenizer.from_pretrained(target)("low").tokens() == load_theirs(target)("low").tokens()
+    ours, theirs = both(target)
+    assert ours("low").tokens() == theirs("low").tokens()
     assert "puts no special tokens around a text" in caplog.text
 
 
@@ -473,18 +497,27 @@ def test_a_class_without_ends_is_told(folders, tmp_path, caplog):
     ({"model_type": "albert"}, {"tokenizer_class": "BertTokenizerFast"}, True),
     ({"model_type": "albert", "tokenizer_class": "BertTokenizerFast"}, {}, True),
     ({"model_type": "bert"}, {"tokenizer_class": "DistilBertTokenizer"}, True),
-    ({"model_type": "bert", "type_vocab_size": 1}, {}, False), ({"model_type": "bert", "type_vocab_size": 2}, {}, True),
+    ({"model_type": "bert", "type_vocab_size": 1}, {}, False),
+    ({"model_type": "bert", "type_vocab_size": 2}, {}, True),
     ({"model_type": "distilbert"}, {"tokenizer_class": "BertTokenizer"}, False),
     ({"model_type": "modernbert"}, {"tokenizer_class": "BertTokenizer"}, False),
     ({"model_type": "electra"}, {"tokenizer_class": "ElectraTokenizer"}, True),
-    ({"model_type": "albert"}, {"model_input_names": ["input_ids", "attention_mask"]}, False)], ids=str)
+    ({"model_type": "albert"}, {"model_input_names": ["input_ids", "attention_mask"]}, False)],
+    ids=str)
 def test_token_types_belong_to_the_model(folders, config, settings, types, tmp_path):
     target = keep(folders["bert"], tmp_path / "types", ["tokenizer.json"], **settings)
     (target / "config.json").write_text(json.dumps(config))
     ours = AutoTokenizer.from_pretrained(target, unk_token="[UNK]", pad_token="[PAD]")
     assert ("token_type_ids" in ours("a", "b")) == types
-    ours.save_pretrained(tmp_path / "saved")
-    assert ("token_type_ids" in AutoTokenizer.from_pretrained(tmp_path / "saved")("a", "b")) == types
+    ours.save_pretrained(target)
+    assert ("token_type_ids" in AutoTokenizer.from_pretrained(target)("a", "b")) == types
+
+
+def test_a_saved_tokenizer_suits_the_model_beside_it(folders, tmp_path):
+    AutoTokenizer.from_pretrained(folders["bert"]).save_pretrained(tmp_path)
+    for model_type, types in (("distilbert", False), ("bert", True)):
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+        assert ("token_type_ids" in AutoTokenizer.from_pretrained(tmp_path)("a")) == types
 
 
 # An explicit class, and settings that replace those of the files
@@ -497,20 +530,20 @@ def test_an_explicit_class_is_an_explicit_choice(folders, tmp_path):
         ours.save_pretrained(tmp_path / "saved")
         alike(ours, AutoTokenizer.from_pretrained(tmp_path / "saved"), TEXTS, SECOND)
     for model_type in ("distilbert", "electra"):
-        alike(BertTokenizer.from_pretrained(folders[model_type], do_lower_case=True),
-              transformers.BertTokenizer.from_pretrained(folders[model_type], do_lower_case=True), TEXTS)
+        alike(*(library.BertTokenizer.from_pretrained(folders[model_type], do_lower_case=True)
+                for library in (tinybert, transformers)), TEXTS)
     with pytest.raises(ValueError, match="BPE tokenizer.*BertTokenizer. Use AutoTokenizer"):
         BertTokenizer.from_pretrained(folders["roberta"])
 
 
 @pytest.mark.parametrize("settings", [
-    {"padding_side": "left"}, {"truncation_side": "left"}, {"model_max_length": 7}, {"use_fast": False}, {"use_fast": True},
-    {"mask_token": "<new>"}, {"cls_token": "low"}, {"additional_special_tokens": ["[E1]"]}, {"bos_token": "<start>"},
-    {"extra_special_tokens": ["[E1]"]}, {"model_input_names": ["input_ids"]}, {"clean_up_tokenization_spaces": True},
-    {"split_special_tokens": False}], ids=str)
+    {"padding_side": "left"}, {"truncation_side": "left"}, {"model_max_length": 7},
+    {"use_fast": False}, {"use_fast": True}, {"mask_token": "<new>"}, {"cls_token": "low"},
+    {"additional_special_tokens": ["[E1]"]}, {"bos_token": "<start>"},
+    {"extra_special_tokens": ["[E1]"]}, {"model_input_names": ["input_ids"]},
+    {"clean_up_tokenization_spaces": True}, {"split_special_tokens": False}], ids=str)
 def test_other_settings_can_be_given(folders, settings):
-    ours, theirs = (load(folders["bert"], **settings) for load in (
-        AutoTokenizer.from_pretrained, transformers.AutoTokenizer.from_pretrained))
+    ours, theirs = both(folders["bert"], **settings)
     texts = [*TEXTS, "low [E1] <new> <start>"]
     for options in ({}, {"padding": True}, {"truncation": True, "max_length": 7}):
         assert plain(ours(texts, **options)) == plain(theirs(texts, **options))
@@ -519,25 +552,30 @@ def test_other_settings_can_be_given(folders, settings):
 
 
 @pytest.mark.parametrize("model_type, settings, kind, words", [
-    ("roberta", {"do_lower_case": True}, ValueError, ["do_lower_case=True", "RobertaTokenizer", "add_prefix_space"]),
+    ("roberta", {"do_lower_case": True}, ValueError,
+     ["do_lower_case=True", "RobertaTokenizer", "add_prefix_space"]),
     ("modernbert", {"add_prefix_space": True}, ValueError, ["add_prefix_space", "no settings"]),
     ("bert", {"split_special_tokens": True}, ValueError, ["split_special_tokens"]),
     ("bert", {"do_lowercase": True}, TypeError, ["'do_lowercase'", "'do_lower_case'"])])
 def test_settings_that_cannot_be_heeded_are_named(folders, model_type, settings, kind, words):
-    with pytest.raises(kind) as error: AutoTokenizer.from_pretrained(folders[model_type], **settings)
+    with pytest.raises(kind) as error:
+        AutoTokenizer.from_pretrained(folders[model_type], **settings)
     for word in words: assert word in str(error.value)
 
 
 def test_settings_that_ask_for_what_is_done_anyway_are_understood(folders):
-    for model_type, settings in (("roberta", {"do_lower_case": False}), ("bert", {"add_prefix_space": True}),
-                                 ("xlm-roberta", {"strip_accents": None, "use_fast": True})):
-        same(AutoTokenizer.from_pretrained(folders[model_type], **settings), load_theirs(folders[model_type]))
+    for model_type, settings in (
+            ("roberta", {"do_lower_case": False}), ("bert", {"add_prefix_space": True}),
+            ("xlm-roberta", {"strip_accents": None, "use_fast": True})):
+        ours = AutoTokenizer.from_pretrained(folders[model_type], **settings)
+        same(ours, load_theirs(folders[model_type]))
 
 
 def test_the_models_config_can_be_given(folders, tmp_path):
     target = keep(folders["albert"], tmp_path / "config", ["tokenizer.json"])
     config = AutoConfig.from_pretrained(folders["albert"])
-    alike(AutoTokenizer.from_pretrained(target, config=config), load_theirs(folders["albert"]), TEXTS, SECOND)
+    ours = AutoTokenizer.from_pretrained(target, config=config)
+    alike(ours, load_theirs(folders["albert"]), TEXTS, SECOND)
 
 
 # A new vocabulary
@@ -545,16 +583,23 @@ def test_the_models_config_can_be_given(folders, tmp_path):
 @pytest.mark.parametrize("model_type", ["bert", "roberta", "modernbert", "xlm-roberta", "albert"])
 @pytest.mark.parametrize("new", [False, True])
 def test_a_new_vocabulary_is_learned(folders, model_type, new, tmp_path):
-    "Only the trainer for BPE gives the same twice: the others take equally good pieces in no certain order."
-    ours, theirs = AutoTokenizer.from_pretrained(folders[model_type]), load_theirs(folders[model_type])
-    options = {"new_special_tokens": ["[E1]"], "special_tokens_map": {ours.mask_token: "<gap>"}} if new else {}
+    "The trainers other than BPE's take equally good pieces in no certain order."
+    ours, theirs = both(folders[model_type])
+    renamed = {ours.mask_token: "<gap>"}
+    options = {"new_special_tokens": ["[E1]"], "special_tokens_map": renamed} if new else {}
     size = 80 if model_type in ("xlm-roberta", "albert") else 340
-    mine, other = (tokenizer.train_new_from_iterator([CORPUS, ["one two three four"] * 3], size, show_progress=False, **options)
-                   for tokenizer in (ours, theirs))
-    assert mine.all_special_tokens == other.all_special_tokens and mine.mask_token_id == other.mask_token_id
-    assert type(mine) is AutoTokenizer and isinstance(mine, PreTrainedTokenizer) and abs(len(mine) - len(other)) < 12
-    if model_type in ("roberta", "modernbert"): assert mine(CORPUS, CORPUS[::-1])["input_ids"] == other(CORPUS, CORPUS[::-1])["input_ids"]
-    if new: assert len(mine("[E1] <gap>", add_special_tokens=False)["input_ids"]) in (2, 3) and ours.mask_token not in mine.get_vocab()
+    mine, other = (tokenizer.train_new_from_iterator(
+        [CORPUS, ["one two three four"] * 3], size, show_progress=False, **options)
+        for tokenizer in (ours, theirs))
+    assert type(mine) is AutoTokenizer and abs(len(mine) - len(other)) < 12
+    for name in ("all_special_tokens", "all_special_ids", "mask_token_id"):
+        assert getattr(mine, name) == getattr(other, name), name
+    texts = CORPUS, CORPUS[::-1]
+    if model_type in ("roberta", "modernbert"):
+        assert mine(*texts)["input_ids"] == other(*texts)["input_ids"]
+    if new:
+        assert len(mine.tokenize("[E1] <gap>")) in (2, 3)
+        assert ours.mask_token not in mine.get_vocab()
     assert len(ours) == len(theirs)  # as before
     mine.save_pretrained(tmp_path)
     assert plain(AutoTokenizer.from_pretrained(tmp_path)(TEXTS)) == plain(mine(TEXTS))

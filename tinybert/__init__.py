@@ -35,7 +35,8 @@ _modules = {  # module → its public names
         AutoModelForSequenceClassification AutoModelForTokenClassification
         AutoModelForQuestionAnswering AutoModelForNextSentencePrediction
         AutoModelForPreTraining AutoModelForMultipleChoice""",
-    "embedding": "embed read_pooling",
+    "embedding": "embed",
+    "sentence_folders": "read_pooling",
     "pipelines": """
         Pipeline pipeline FillMaskPipeline TextClassificationPipeline
         TokenClassificationPipeline QuestionAnsweringPipeline FeatureExtractionPipeline""",

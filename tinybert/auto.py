@@ -76,7 +76,7 @@ class AutoModelForMultipleChoice(AutoModel): "Choose the class that picks one of
 
 # %% ../nbs/09_choosing.ipynb #bert-tokenizer
 class BertTokenizer(PreTrainedTokenizer):
-    "Load a checkpoint's tokenizer as BERT's, whatever its files say (`transformers.BertTokenizer`)."
+    "Load a tokenizer as BERT's, whatever its files say (`transformers.BertTokenizer`)."
     families = {model_type: family.tokenizer for model_type, family in FAMILIES.items()}
     facts = FAMILIES["bert"].tokenizer
 

@@ -175,7 +175,9 @@ def as_batch(text: object, text_pair: object = None, words: bool = False) -> tup
     if text_pair is not None:
         kinds = f"text is a {type(text).__name__} and text_pair a {type(text_pair).__name__}"
         seconds, same = as_texts("text_pair", text_pair, words)
-        if single != same: raise TypeError(f"{kinds}; both must be one text, or both a list.")
+        one = "a list of words" if words else "a str"
+        if single != same: raise TypeError(f"{kinds}; both must be {one}, or both a list of "
+                                           f"{'such lists' if words else 'str'}.")
         if len(texts) != len(seconds):
             raise ValueError(f"{len(texts)} texts, but {len(seconds)} in text_pair: "
                              f"give one for each.")
@@ -193,7 +195,9 @@ def check_text(index: int, item: object, words: bool) -> str | list[str] | tuple
         if all(isinstance(word, str) for word in item): return list(item)
         if pair: return tuple(check_text(index, part, words) for part in item)
     expected = "a list of words, or a pair of them" if words else "a str or a pair of str"
-    raise TypeError(f"The text at index {index} is {item!r}; expected {expected}.")
+    split = not words and isinstance(item, (list, tuple)) and all(isinstance(w, str) for w in item)
+    hint = " If it's a text's words, say is_split_into_words=True." if split and item else ""
+    raise TypeError(f"The text at index {index} is {item!r}; expected {expected}.{hint}")
 
 # %% ../nbs/05_encoding.ipynb #encode-batch
 def encode_batch(backend: Tokenizer, batch: list, words: bool,
@@ -208,7 +212,8 @@ def encode_batch(backend: Tokenizer, batch: list, words: bool,
             raise ValueError(f"{name} has half of a surrogate pair, as it comes out of damaged "
                              f"files. Read its source again, with the right encoding.") from error
         cut = backend.truncation or {}
-        options = ", ".join(f"{name}={cut[name]!r}" for name in ("strategy", "stride") if cut)
+        options = f"truncation={cut.get('strategy')!r}"
+        if cut.get("stride"): options += f", stride={cut['stride']}"
         raise ValueError(f"These texts can't be encoded with {options}: {error}") from error
 
 # %% ../nbs/05_encoding.ipynb #take-parts-cell
@@ -294,7 +299,7 @@ class LimitedText(TokenText):
 
     def __init__(self, backend: Tokenizer, settings: dict, model_input_names: list[str]):
         super().__init__(backend, settings)
-        self.model_input_names = list(model_input_names)
+        self.model_input_names, self.loaded_input_names = list(model_input_names), model_input_names
         self.model_max_length = settings.get("model_max_length") or NO_LIMIT
         self.padding_side, self.truncation_side = (
             settings.get(name, "right") for name in ("padding_side", "truncation_side"))
@@ -509,8 +514,10 @@ class PaddingEncoder(TextEncoder):
 # %% ../nbs/05_encoding.ipynb #save-tokenizer-files
 def save_tokenizer(tokenizer: PaddingEncoder, folder: str | PathLike) -> tuple[str, ...]:
     "Write a tokenizer's two files, both or neither, and return their paths; raise OSError."
-    now = {name: getattr(tokenizer, name) for name in (
-        "padding_side", "truncation_side", "model_max_length", "model_input_names")}
+    now = {name: getattr(tokenizer, name)
+           for name in ("padding_side", "truncation_side", "model_max_length")}
+    names = tokenizer.model_input_names  # the model's matter, unless somebody has changed them
+    if names != tokenizer.loaded_input_names: now["model_input_names"] = names
     config = json.dumps(tokenizer.settings | now, indent=2, sort_keys=True)
     folder = write_files(folder, {
         "tokenizer.json": lambda file: file.write(tokenizer.backend.to_str().encode()),

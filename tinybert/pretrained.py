@@ -124,9 +124,9 @@ def new_parts(model: ConfiguredModel, missing: set[str], dropped: set[str], name
         if lost:
             named = list_some(to_theirs(key, model.renames) for key in lost)
             fit = " of this shape" if lost & dropped else ""
-            logger.warning(f"{name}: it has no {part if lost == of_part else named}{fit}; the one "
-                           f"of this {type(model).__name__} is new and random. "
-                           f"Train it before use.")
+            what = part if lost == of_part else named
+            logger.warning(f"{name}: it has no {what}{fit}; the one of this {type(model).__name__} "
+                           f"is new and random. Train it before use.")
             new |= lost
     return new
 

@@ -307,10 +307,7 @@ def choose_family(settings: dict, config: dict, families: dict[str, TokenizerFac
     else: family = known
     types = (model or known).token_types and (config.get("type_vocab_size") or 2) > 1
     types = ["token_type_ids"] if types and not family.like_roberta else []
-    names = settings.get("model_input_names", ["input_ids", *types, "attention_mask"])
-    if model and not model.token_types:  # its tokenizer may be that of another
-        names = [name for name in names if name != "token_type_ids"]
-    return family, names
+    return family, settings.get("model_input_names", ["input_ids", *types, "attention_mask"])
 
 # %% ../nbs/05_vocabulary.ipynb #check-settings-cell
 UNDERSTOOD = {  # options that change nothing here → the values for which that's right
