@@ -375,7 +375,8 @@ ACCEPTED = [dict(torch_dtype=torch.float32), dict(torch_dtype="auto"), dict(devi
             dict(attn_implementation="eager"), dict(trust_remote_code=False),
             dict(low_cpu_mem_usage=True), dict(weights_only=True), dict(from_tf=False),
             dict(resume_download=None), dict(variant=None), dict(load_in_8bit=False),
-            dict(dtype=None), dict(torch_dtype=None)]
+            dict(dtype=None), dict(torch_dtype=None), dict(disable_mmap=True),
+            dict(use_kernels=False), dict(tp_size=None)]
 
 
 @pytest.mark.parametrize("option", ACCEPTED, ids=str)
@@ -392,6 +393,8 @@ def test_options_that_ask_for_nothing_else_are_understood(tmp_path, option):
     (dict(trust_remote_code=True), "No code"), (dict(load_in_8bit=True), "bfloat16"),
     (dict(load_in_4bit=True), "bfloat16"), (dict(variant="fp16"), "model.safetensors"),
     (dict(from_tf=True), "Convert"), (dict(from_flax=True), "Convert"),
+    (dict(tp_size=2), "model.to"), (dict(use_kernels=True), "Leave"),
+    (dict(adapter_name="mine"), "peft"),
     (dict(weights_only=False), "tensors"), (dict(proxies={"https": "x"}), "HTTPS_PROXY")])
 def test_other_options_say_what_to_write(tmp_path, option, words):
     build("bert").save_pretrained(tmp_path)
