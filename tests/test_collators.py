@@ -293,6 +293,20 @@ def test_words_become_masked_whole(tokenizer, theirs):
         assert len({(word, mark) for word, mark in zip(words, chosen)}) == 4  # None and three words
 
 
+@pytest.mark.parametrize("form", [list, np.array, torch.tensor])
+def test_offsets_of_any_form(tokenizer, theirs, form):
+    "As a data set returns them, also with format numpy or torch; without whole words, they go."
+    rows = [dict(theirs(text, return_offsets_mapping=True)) for text in TEXTS]
+    given = [{name: form(values) for name, values in row.items()} for row in copy.deepcopy(rows)]
+    for options in ({}, {"whole_word_mask": True}):
+        collators = [
+            DataCollatorForLanguageModeling(tokenizer, seed=3, **options) for _ in range(2)
+        ]
+        expected = collators[0](rows)
+        assert "offset_mapping" not in expected
+        same(collators[1](given), expected)
+
+
 def test_words_are_found_by_their_offsets():
     offsets = torch.tensor([[[0, 0], [0, 2], [2, 4], [5, 6], [0, 0]]])
     assert find_words(offsets, torch.tensor([[1, 0, 0, 0, 1]])).tolist() == [[-1, 1, 1, 2, -1]]

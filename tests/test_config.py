@@ -278,12 +278,18 @@ def test_a_dictionary_changed_in_place_is_heeded(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["id2label", "label2id"])
-@pytest.mark.parametrize("value", [["a", "b"], {}, "ab", 3])
+@pytest.mark.parametrize("value", [["a", "b"], {}, "ab", 3, {"a": "b"}, {1.5: 1.5}, {-1: -1}])
 def test_labels_that_are_no_dictionary_are_named(tmp_path, name, value):
     config = BertConfig()
     for build in (lambda: BertConfig(**{name: value}), lambda: setattr(config, name, value)):
         with pytest.raises(ValueError, match=f"{name} is .*dictionary"): build()
     assert config.num_labels == 2 and linked(config)
+
+
+def test_ids_of_labels_may_be_text_but_become_numbers():
+    config = BertConfig(id2label=ABC)
+    config.label2id = {name: str(number) for name, number in NAMES.items()}
+    assert config.id2label == ABC and config.label2id == NAMES
 
 
 @pytest.mark.parametrize("value", [0, -1, "3", 2.0, True])

@@ -102,7 +102,7 @@ def onnx_runner(program: bytes):
 
 @pytest.mark.parametrize("model_type", FAMILY_SIZES)
 def test_a_model_traced_with_one_text_is_right_for_others(model_type):
-    for task in TASKS:
+    for task in TASKS if model_type == "bert" else TASKS[1:2]:
         model = make(model_type, task, **ONE_LAYER[model_type])
         traced = torch.jit.trace(model, example_kwarg_inputs=batch_of(model, 5, names=2),
                                  strict=False, check_trace=False)
@@ -124,35 +124,28 @@ def test_berts_other_heads_are_traced_and_exported(task):
                      list(model(**other).values())[-1], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("names", [1, 3])
-@pytest.mark.parametrize("model_type", EXPORTED)
+@pytest.mark.parametrize("model_type, names", [(name, 2) for name in EXPORTED] + [("bert", 1)])
 def test_an_exported_model_takes_any_batch_and_returns_its_output(model_type, names, tmp_path):
-    model = make(model_type, "SequenceClassification")
+    model = make(model_type, "SequenceClassification", **ONE_LAYER[model_type])
     example = batch_of(model, names=names)
-    dynamic = {name: {0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for name in example}
-    program = torch.export.export(model, (), kwargs=example, dynamic_shapes=dynamic)
-    torch.export.save(program, tmp_path / "model.pt2")
-    loaded = torch.export.load(tmp_path / "model.pt2").module()
+    longest = model.config.max_position_embeddings - model.encoder.first_position
+    shape = {0: Dim("batch"), 1: Dim("length", max=longest)}
+    program = torch.export.export(
+        model, (), kwargs=example, dynamic_shapes=dict.fromkeys(example, shape))
+    if model_type == "bert":
+        torch.export.save(program, tmp_path / "model.pt2")
+        program = torch.export.load(tmp_path / "model.pt2")
+    loaded = program.module()
     assert isinstance(loaded(**example), tinybert.ModelOutput)
     batches = [lengths for lengths in BATCHES if names > 1 or len(set(lengths)) == 1]
     compare_on_batches(model, lambda batch: loaded(**batch).to_tuple(), names, batches)
 
 
-@pytest.mark.parametrize("model_type", EXPORTED)
-def test_an_export_names_its_dimensions(model_type):
-    model = make(model_type)
-    example = batch_of(model, names=2)
-    longest = model.config.max_position_embeddings - model.first_position
-    shape = {0: Dim("batch"), 1: Dim("length", max=longest)}
-    program = torch.export.export(
-        model, (), kwargs=example, dynamic_shapes=dict.fromkeys(example, shape))
-    compare_on_batches(model, lambda batch: program.module()(**batch).to_tuple(), 2)
-
-
-@pytest.mark.parametrize("task", ["", "SequenceClassification", "QuestionAnswering"])
-@pytest.mark.parametrize("model_type", EXPORTED)
+@pytest.mark.parametrize("model_type, task", [
+    ("bert", ""), *((model_type, "SequenceClassification") for model_type in EXPORTED)])
 def test_onnx_by_the_older_exporter_from_one_text(model_type, task):
-    model, names = make(model_type, task), ["input_ids", "attention_mask"]
+    model = make(model_type, task, **ONE_LAYER[model_type])
+    names = ["input_ids", "attention_mask"]
     example, file = batch_of(model, 5, names=2), io.BytesIO()
     outputs = [f"output_{n}" for n in range(len(model(**example)))]
     axes = {name: {0: "batch", 1: "length"} for name in names} | {o: {0: "batch"} for o in outputs}
@@ -162,9 +155,9 @@ def test_onnx_by_the_older_exporter_from_one_text(model_type, task):
 
 
 @pytest.mark.parametrize("model_type, task", [
-    ("bert", ""), ("mpnet", "SequenceClassification"), ("modernbert", "TokenClassification")])
+    ("mpnet", "SequenceClassification"), ("modernbert", "QuestionAnswering")])
 def test_onnx_by_todays_exporter(model_type, task):
-    model = make(model_type, task)
+    model = make(model_type, task, **ONE_LAYER[model_type])
     example = batch_of(model, names=2)
     shapes = dict.fromkeys(example, {0: "batch", 1: "length"})
     with contextlib.redirect_stdout(io.StringIO()):
@@ -175,13 +168,13 @@ def test_onnx_by_todays_exporter(model_type, task):
 
 def test_a_compiled_model_is_used_for_all_shapes_and_trains():
     from torch._dynamo.testing import CompileCounterWithBackend
-    model, counter = make("bert", "SequenceClassification"), CompileCounterWithBackend("aot_eager")
+    model, counter = make("bert", "SequenceClassification"), CompileCounterWithBackend("eager")
     compiled = torch.compile(model, backend=counter, fullgraph=True)
-    for lengths in ((9, 6), (5, 2, 1), (7, 7, 7, 3), (3, 8)):
+    for lengths in ((9, 6), (5, 2, 1), (3, 8)):
         batch = batch_of(model, *lengths)
         assert_close(logits_of(compiled, batch), logits_of(model, batch), rtol=1e-4, atol=1e-5)
     assert counter.frame_count <= 3
-    losses = train(compiled.train(), "SequenceClassification", batch_of(model), 8)
+    losses = train(compiled.train(), "SequenceClassification", batch_of(model), 6)
     assert losses[-1] < losses[0]
 
 
@@ -199,20 +192,21 @@ def lora(model_type: str, task_type: str | None, **settings):
     return LoraConfig(task_type=task_type, r=2, target_modules=targets, **settings)
 
 
-@pytest.mark.parametrize("typed", [True, False])
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("model_type", ["bert", "distilbert", "modernbert"])
+@pytest.mark.parametrize("model_type, task, typed", [
+    *(("bert", task, True) for task in TASKS), ("bert", "", False),
+    ("bert", "SequenceClassification", False), ("distilbert", "SequenceClassification", True),
+    ("albert", "QuestionAnswering", False), ("modernbert", "SequenceClassification", True)])
 def test_lora_is_trained_saved_loaded_and_merged(model_type, task, typed, tmp_path):
     from peft import PeftModel, get_peft_model
-    model = make(model_type, task)
-    batch = batch_of(model, names=2)
+    fresh = lambda: make(model_type, task, **ONE_LAYER[model_type])
+    batch = batch_of(model := fresh(), names=2)
     before = logits_of(model, batch)
     adapted = get_peft_model(model, lora(model_type, TYPES[task] if typed else None))
     train(adapted.train(), task, batch)
     expected = logits_of(adapted.eval(), batch)
     assert not torch.allclose(expected, before, atol=1e-3)
     adapted.save_pretrained(tmp_path / "adapter")
-    loaded = PeftModel.from_pretrained(make(model_type, task), tmp_path / "adapter").eval()
+    loaded = PeftModel.from_pretrained(fresh(), tmp_path / "adapter").eval()
     assert_close(logits_of(loaded, batch), expected)
     merged = loaded.merge_and_unload()
     assert_close(logits_of(merged, batch), expected, rtol=1e-3, atol=1e-4)
@@ -314,8 +308,8 @@ def accelerator():
     AcceleratorState._reset_state(True), GradientState._reset_state()
 
 
-@pytest.mark.parametrize("precision", ["no", "bf16"])
-@pytest.mark.parametrize("model_type", ["bert", "distilbert", "albert", "modernbert"])
+@pytest.mark.parametrize("model_type, precision", [
+    ("bert", "no"), ("bert", "bf16"), ("distilbert", "bf16"), ("modernbert", "bf16")])
 def test_accelerate_trains_and_what_it_saves_is_read(model_type, precision, accelerator, tmp_path):
     task, helper = "SequenceClassification", accelerator(mixed_precision=precision)
     model = helper.prepare(make(model_type, task))
@@ -359,14 +353,12 @@ def trainer_of(model, folder, **options) -> "transformers.Trainer":
 OPTIONS = {
     "plain": {}, "label smoothing": {"label_smoothing_factor": 0.2}, "bf16": {"bf16": True},
     "checkpointing": {"gradient_checkpointing": True},
-    "accumulation": {"gradient_accumulation_steps": 2}, "adafactor": {"optim": "adafactor"},
-    "full bf16 evaluation": {"bf16_full_eval": True},
 }
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_trainer_gives_what_it_gives_with_transformers(option, tmp_path):
-    settings = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    settings = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, num_hidden_layers=1)
     twins = family_twins(tmp_path / "start", "bert", "SequenceClassification",
                          dtype=torch.float32, deviation=0.1, **settings)
     losses, metrics, predictions = [], [], []
@@ -382,9 +374,8 @@ def test_trainer_gives_what_it_gives_with_transformers(option, tmp_path):
     assert_close(predictions[0], predictions[1], **tolerance)
 
 
-@pytest.mark.parametrize("model_type", ["bert", "distilbert"])
-def test_trainer_resumes_and_its_folder_is_read(model_type, tmp_path):
-    task = "SequenceClassification"
+def test_trainer_resumes_and_its_folder_is_read(tmp_path):
+    model_type, task = "distilbert", "SequenceClassification"
     batch = batch_of(make(model_type))
     whole = trainer_of(make(model_type, task), tmp_path, save_strategy="steps", save_steps=3)
     whole.train()
@@ -393,9 +384,8 @@ def test_trainer_resumes_and_its_folder_is_read(model_type, tmp_path):
     expected = logits_of(whole.model.eval(), batch)
     assert_close(logits_of(resumed.model.eval(), batch), expected)
     whole.save_model(str(tmp_path / "saved"))
-    whole.model.config.save_pretrained(tmp_path / "saved")
-    for folder in ("saved", "checkpoint-6"):
-        if folder != "saved": whole.model.config.save_pretrained(tmp_path / folder)
+    for folder in ("saved", "checkpoint-6"):  # the Trainer writes no config for such a model
+        whole.model.config.save_pretrained(tmp_path / folder)
         loaded = our_class(model_type, task).from_pretrained(tmp_path / folder)
         assert_close(logits_of(loaded, batch), expected)
 
@@ -435,13 +425,15 @@ PIPELINES = {"text-classification": "SequenceClassification", "fill-mask": "Mask
 
 @pytest.mark.parametrize("name", PIPELINES)
 def test_transformers_pipelines_take_our_folders_and_our_models(name, minilm, tmp_path):
+    "For feature-extraction they want an output of their own class, so there a folder has to do."
     task = PIPELINES[name]
     model = make("bert", task, vocab_size=30522, max_position_embeddings=512)
     model.save_pretrained(tmp_path)
     tinybert.AutoTokenizer.from_pretrained(minilm).save_pretrained(tmp_path)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
     from_folder = transformers.pipeline(name, str(tmp_path), device="cpu")
-    from_model = transformers.pipeline(name, model, tokenizer=tokenizer, device="cpu")
+    from_model = transformers.pipeline(name, model if task else str(tmp_path),
+                                       tokenizer=tokenizer, device="cpu")
     for text in ("A [MASK] river.", ["Short [MASK].", "A [MASK], and a much longer text."]):
         found, expected = tree_flatten(from_model(text)), tree_flatten(from_folder(text))
         assert found[1] == expected[1]
@@ -561,12 +553,12 @@ def test_an_output_can_be_rebuilt_changed_and_gathered():
         assert list(rebuilt) == ["loss", "logits"] and rebuilt[1] is output.logits
     output.logits = changed = output.logits + 1
     assert output["logits"] is output[1] is output.to_tuple()[1] is output.logits is changed
-    output["loss"] = changed[0]
-    assert output.loss is output[0] is changed[0]
+    output["loss"] = other = changed.sum()
+    assert output.loss is output[0] is other
     output.loss = None
     assert output.loss is None and "loss" not in output and output[0] is changed
-    output.loss = changed[1]
-    assert output["loss"] is output.loss is changed[1]
+    output.loss = other
+    assert output["loss"] is output.loss is other
     parts = [model(**{name: value[rows] for name, value in batch.items()})
              for rows in (slice(2), slice(2, 4))]
     gathered = type(parts[0])((name, torch.cat([part[name] for part in parts]))

@@ -31,11 +31,15 @@ _modules = {  # module → its public names
         AlbertForQuestionAnswering ModernBertForMaskedLM ModernBertForSequenceClassification
         ModernBertForTokenClassification ModernBertForQuestionAnswering""",
     "auto": """
-        AutoConfig AutoModel AutoTokenizer BertTokenizer AutoModelForMaskedLM
+        AutoConfig AutoModel AutoTokenizer BertTokenizer BertTokenizerFast
+        DistilBertTokenizer DistilBertTokenizerFast RobertaTokenizer RobertaTokenizerFast
+        XLMRobertaTokenizer CamembertTokenizer ElectraTokenizer MPNetTokenizer AlbertTokenizer
+        AutoModelForMaskedLM
         AutoModelForSequenceClassification AutoModelForTokenClassification
         AutoModelForQuestionAnswering AutoModelForNextSentencePrediction
         AutoModelForPreTraining AutoModelForMultipleChoice""",
-    "embedding": "embed read_pooling",
+    "embedding": "embed",
+    "sentence_folders": "read_pooling",
     "pipelines": """
         Pipeline pipeline FillMaskPipeline TextClassificationPipeline
         TokenClassificationPipeline QuestionAnsweringPipeline FeatureExtractionPipeline""",

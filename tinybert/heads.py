@@ -123,7 +123,7 @@ def check_labels(
     "Return labels as int64 in this shape; raise TypeError or ValueError if they can't be."
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise TypeError(f"{name} has the dtype {labels.dtype}; expected whole numbers, torch.long.")
-    if tuple(labels.shape) not in (tuple(shape), (*shape, 1)[:2]):
+    if labels.shape != torch.Size(shape) and labels.shape != torch.Size((*shape, 1)[:2]):
         raise ValueError(f"{name} has the shape {tuple(labels.shape)}; expected {tuple(shape)}.")
     if is_tracing(): return labels.long().reshape(shape)
     wrong = labels < 0 if classes is None else (labels < 0) & (labels != -100) | (labels >= classes)

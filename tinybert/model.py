@@ -123,7 +123,7 @@ class BertEncoder(nn.Module):
         self.layer = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
 
     def forward(self, hidden_states: Tensor, packing: Packing, keep: bool = False) -> list[Tensor]:
-        "Return the last hidden states, (…, C); before them, if `keep`, all earlier ones, (B, T, C)."
+        "Return the last hidden states, (…, C), after the earlier ones, (B, T, C), if `keep`."
         states = []
         for layer in self.layer:
             if keep:

@@ -6,17 +6,17 @@
 __all__ = ['BATCH_TOKENS', 'HELD', 'INSTEAD', 'UNDERSTOOD', 'FUNCTIONS', 'WORD_SCORES', 'STRATEGIES', 'PIPELINES', 'ALIASES',
            'HUB_OPTIONS', 'split_windows', 'stack_windows', 'length_batches', 'keywords', 'check_keywords', 'unwrap',
            'check_model', 'check_call', 'longest_input', 'find_device', 'Pipeline', 'encode_item', 'run_windows',
-           'answer_all', 'check_text', 'check_count', 'find_targets', 'fill_place', 'FillMaskPipeline',
+           'answer_all', 'encode_text', 'check_text', 'check_count', 'find_targets', 'fill_place', 'FillMaskPipeline',
            'choose_function', 'TextClassificationPipeline', 'continues_word', 'read_tokens', 'join_tokens',
-           'name_tokens', 'tag_of', 'group_entities', 'find_entities', 'length_and_score', 'join_windows',
-           'place_words', 'token_windows', 'TokenClassificationPipeline', 'find_spans', 'span_to_text', 'cut_question',
-           'question_windows', 'rank_answers', 'pair_questions', 'read_question', 'QuestionAnsweringPipeline',
-           'FeatureExtractionPipeline', 'find_pipeline', 'read_device_map', 'load_parts', 'sort_options', 'pipeline']
+           'name_tokens', 'group_entities', 'find_entities', 'join_windows', 'token_windows',
+           'TokenClassificationPipeline', 'find_spans', 'span_to_text', 'question_windows', 'rank_answers',
+           'pair_questions', 'read_question', 'QuestionAnsweringPipeline', 'FeatureExtractionPipeline', 'find_pipeline',
+           'load_parts', 'sort_options', 'pipeline']
 
 # %% ../nbs/11_pipelines.ipynb #export-imports
-import difflib, inspect
+import difflib, inspect, re
 from dataclasses import fields
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 from os import PathLike
 from typing import Iterable, Iterator
 import torch
@@ -113,8 +113,9 @@ def check_model(kind: type, model: PreTrainedModel, tokenizer: PreTrainedTokeniz
                         f"AutoTokenizer.from_pretrained(…).")
 
 # %% ../nbs/11_pipelines.ipynb #check-call
-def check_call(model: PreTrainedModel, inputs: object) -> None:
+def check_call(model: PreTrainedModel, inputs: object, batch_size: int | None) -> None:
     "Raise ValueError for a model in training mode, TypeError for what can't be texts."
+    if batch_size is not None: check_count("batch_size", batch_size)
     if model.training:
         raise ValueError("The model is in training mode, so dropout would make its answers random. "
                          "Call model.eval() first.")
@@ -129,13 +130,16 @@ def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizer) -> int
     return min(limit, tokenizer.model_max_length)
 
 # %% ../nbs/11_pipelines.ipynb #find-device
-def find_device(device: torch.device | str | int) -> torch.device:
-    "Return a device: -1 is the CPU; 0, 1 … an accelerator, or the CPU with a warning."
+def find_device(device: torch.device | str | int | dict) -> torch.device:
+    "Return a device: -1 is the CPU; 0, 1 … an accelerator, or the CPU, as for 'auto'."
+    if isinstance(device, dict) and list(device) == [""]: device = device[""]
+    if device == "auto": device = 0 if torch.accelerator.is_available() else -1
     if isinstance(device, (str, torch.device)): return torch.device(device)
     if type(device) is not int or device < -1:
-        raise ValueError(f"device is {device!r}; give a name such as 'cpu' or 'cuda:0', or -1, 0 …")
-    accelerator = torch.accelerator.current_accelerator() if device >= 0 else None
-    if accelerator is not None: return torch.device(accelerator.type, device)
+        raise ValueError(f"device is {device!r}; give one device for the whole model: a name such "
+                         f"as 'cpu' or 'cuda:0', or -1, 0, 1 ….")
+    if device >= 0 and torch.accelerator.is_available():
+        return torch.device(torch.accelerator.current_accelerator().type, device)
     if device >= 0: logger.warning(f"device={device}: this machine has only its CPU.")
     return torch.device("cpu")
 
@@ -154,10 +158,11 @@ class Pipeline:
         check_model(type(self), model, tokenizer)
         if device is not None: model.to(find_device(device))
         self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
-        self.config, self.device = unwrap(model).config, unwrap(model).device
-        self.max_length = longest_input(unwrap(model), tokenizer)
+        self.config, self.max_length = unwrap(model).config, longest_input(unwrap(model), tokenizer)
         self.options = keywords(self.preprocess) | keywords(self.postprocess)
         self.options = self.choose(options)
+
+    device = property(lambda self: unwrap(self.model).device)
 
     def choose(self, given: dict) -> dict:
         "Return all options, the given ones before the others; raise an error if one is wrong."
@@ -168,9 +173,10 @@ class Pipeline:
 
     def __call__(self, inputs: object, *, batch_size: int | None = None, **options) -> object:
         "Return the answer for one input, a list for several, a generator for a generator."
-        check_call(self.model, inputs)
+        batch_size = self.batch_size if batch_size is None else batch_size
+        check_call(self.model, inputs, batch_size)
         options = self.choose(options)
-        answers = answer_all(self, inputs, batch_size or self.batch_size, options)
+        answers = answer_all(self, inputs, batch_size, options)
         if isinstance(inputs, (str, dict)): return next(answers)
         return list(answers) if hasattr(inputs, "__len__") else answers
 
@@ -220,6 +226,13 @@ def answer_all(pipe: Pipeline, inputs: object, batch_size: int | None,
         run_windows(pipe, list(chain.from_iterable(groups)), batch_size)
         for windows in groups: yield pipe.postprocess(windows, **after)
         done += len(held)
+
+# %% ../nbs/11_pipelines.ipynb #encode-text
+def encode_text(pipe: Pipeline, texts: list[str], options: dict) -> list[dict]:
+    "Return the window of a text or a pair; with truncation, it has what the model takes."
+    if options.get("truncation") and options.get("max_length") is None:
+        options = options | {"max_length": pipe.max_length}
+    return split_windows(pipe.tokenizer(*([text] for text in texts), **options))
 
 # %% ../nbs/11_pipelines.ipynb #check-text
 def check_text(text: object, hint: str = "") -> str:
@@ -273,7 +286,7 @@ class FillMaskPipeline(Pipeline):
         tokenizer_kwargs: dict | None = None,  # further options of the tokenizer's call
     ) -> list[dict]:
         mask_id = self.tokenizer.mask_token_id
-        window, = split_windows(self.tokenizer([check_text(text)], **tokenizer_kwargs or {}))
+        window, = encode_text(self, [check_text(text)], tokenizer_kwargs or {})
         window["masks"] = [place for place, id in enumerate(window["input_ids"]) if id == mask_id]
         if window["masks"]: return [window]
         raise ValueError(f"the text {text[:40]!r} has no {self.tokenizer.mask_token}: "
@@ -332,9 +345,9 @@ class TextClassificationPipeline(Pipeline):
         pair = text if isinstance(text, dict) else {"text": text}
         check_names(pair, ["text", "text_pair"], "a pair of texts", "part")
         hint = "A pair is {'text': …, 'text_pair': …}."
-        texts = [[check_text(pair[name], hint)] for name in ("text", "text_pair") if name in pair]
-        return split_windows(self.tokenizer(*texts, padding=padding, truncation=truncation,
-                                            max_length=max_length))
+        texts = [check_text(pair[name], hint) for name in ("text", "text_pair") if name in pair]
+        return encode_text(self, texts, {"padding": padding, "truncation": truncation,
+                                         "max_length": max_length})
 
     def read(self, output: ModelOutput, row: int, window: dict) -> Tensor:
         return output[0][row]  # (num_labels,)
@@ -365,13 +378,13 @@ def continues_word(tokenizer: PreTrainedTokenizer, token: str, text: str, start:
 # %% ../nbs/11_pipelines.ipynb #read-tokens
 def read_tokens(tokenizer: PreTrainedTokenizer, window: dict) -> list[dict]:
     "Return a window's tokens, special ones left out, with scores, positions, and what continues."
-    tokens, text, words = [], window["text"], window["word_starts"]
+    tokens, text, starts = [], window["text"], window["starts"]
     scores = window["output"].softmax(dim=1)  # (T, num_labels)
     for index, id in enumerate(window["input_ids"]):
         if window["special_tokens_mask"][index]: continue
         start, end = window["offset_mapping"][index]
-        if words:  # offsets count from the beginning of their word
-            start, end = (place + words[window["word_ids"][index]] for place in (start, end))
+        if starts:  # offsets count from the beginning of their word
+            start, end = (place + starts[window["word_ids"][index]] for place in (start, end))
         word = tokenizer.convert_ids_to_tokens(id)
         continues = continues_word(tokenizer, word, text, start, end)
         if id == tokenizer.unk_token_id: word, continues = text[start:end], False
@@ -408,19 +421,15 @@ def name_tokens(tokens: list[dict], id2label: dict[int, str]) -> list[dict]:
     return entities
 
 # %% ../nbs/11_pipelines.ipynb #group-entities
-def tag_of(label: str) -> str:
-    "Return a label without its `B-` or `I-`."
-    return label[2:] if label.startswith(("B-", "I-")) else label
-
-
 def group_entities(tokenizer: PreTrainedTokenizer, entities: list[dict]) -> list[dict]:
     "Return neighbors with the same tag as one entity; a `B-` always begins a new one."
-    groups = []
+    groups, last = [], None
     for entity in entities:
         label = entity["entity"]
-        joins = groups and tag_of(groups[-1][-1]["entity"]) == tag_of(label)
-        if joins and not label.startswith("B-"): groups[-1].append(entity)
+        tag = re.sub("^[BI]-", "", label)
+        if groups and tag == last and not label.startswith("B-"): groups[-1].append(entity)
         else: groups.append([entity])
+        last = tag
     return [{"entity_group": group[0]["entity"].split("-", 1)[-1],
              "score": sum(entity["score"] for entity in group) / len(group),
              "word": tokenizer.convert_tokens_to_string([entity["word"] for entity in group]),
@@ -436,35 +445,21 @@ def find_entities(tokenizer: PreTrainedTokenizer, window: dict, config: PreTrain
     return entities if strategy == "none" else group_entities(tokenizer, entities)
 
 # %% ../nbs/11_pipelines.ipynb #join-windows
-def length_and_score(entity: dict) -> tuple[int, float]:
-    return entity["end"] - entity["start"], entity["score"]
-
-
 def join_windows(entities: list[dict]) -> list[dict]:
     "Return the entities of overlapping windows, of those that overlap only the longest."
     kept = []
     for entity in sorted(entities, key=lambda entity: entity["start"]):
-        if not kept or not kept[-1]["start"] <= entity["start"] < kept[-1]["end"]:
-            kept.append(entity)
-        else: kept[-1] = max(kept[-1], entity, key=length_and_score)
+        if not kept or entity["start"] >= kept[-1]["end"]: kept.append(entity)
+        else: kept[-1] = max(kept[-1], entity, key=lambda one: (one["end"] - one["start"],
+                                                                one["score"]))
     return kept
-
-# %% ../nbs/11_pipelines.ipynb #place-words
-def place_words(words: list[str], delimiter: str) -> tuple[str, list[int]]:
-    "Return words as one text, and where in it each begins."
-    starts, end = [], 0
-    for word in words:
-        starts.append(end)
-        end += len(word) + len(delimiter)
-    return delimiter.join(words), starts
 
 # %% ../nbs/11_pipelines.ipynb #token-windows-cell
 def token_windows(tokenizer: PreTrainedTokenizer, text: str | list[str], max_length: int,
                   is_split_into_words: bool, delimiter: str, stride: int | None) -> list[dict]:
     "Return a text's windows, with what `read_tokens` needs; without a stride it's one."
-    if is_split_into_words:
-        joined, starts = place_words([check_text(word) for word in text], delimiter)
-    else: joined, starts = check_text(text), None
+    words = [check_text(word) for word in (text if is_split_into_words else [text])]
+    starts = list(accumulate((len(word) + len(delimiter) for word in words), initial=0))
     windows = split_windows(tokenizer(
         [text], is_split_into_words=is_split_into_words, truncation=True, max_length=max_length,
         stride=stride or 0, return_overflowing_tokens=True, return_offsets_mapping=True,
@@ -472,7 +467,7 @@ def token_windows(tokenizer: PreTrainedTokenizer, text: str | list[str], max_len
     if stride is None and len(windows) > 1:
         logger.warning(f"token-classification: a text was cut after {max_length} tokens; "
                        f"stride=… reads all of it.")
-    return [window | {"text": joined, "word_starts": starts}
+    return [window | {"text": delimiter.join(words), "starts": is_split_into_words and starts}
             for window in windows[:1 if stride is None else None]]
 
 # %% ../nbs/11_pipelines.ipynb #token-classification-class
@@ -543,19 +538,15 @@ def span_to_text(window: dict, first: int, last: int, align_to_words: bool) -> t
         while words[last + 1:last + 2] == [words[last]]: last += 1
     return window["offset_mapping"][first][0], window["offset_mapping"][last][1]
 
-# %% ../nbs/11_pipelines.ipynb #cut-question
-def cut_question(tokenizer: PreTrainedTokenizer, question: str, max_question_len: int) -> str:
-    "Return the first tokens of a question, as text."
-    offsets = tokenizer([question], add_special_tokens=False,
-                        return_offsets_mapping=True)["offset_mapping"][0]
-    if len(offsets) <= max_question_len: return question
-    return question[:offsets[max_question_len - 1][1]]
-
 # %% ../nbs/11_pipelines.ipynb #question-windows
 def question_windows(tokenizer: PreTrainedTokenizer, question: str, context: str,
-                     max_seq_len: int, doc_stride: int | None) -> list[dict]:
+                     max_seq_len: int, doc_stride: int | None,
+                     max_question_len: int | None) -> list[dict]:
     "Return windows of a question and parts of its context; raise ValueError if there's no room."
-    used = len(tokenizer([question], add_special_tokens=False)["input_ids"][0])
+    offsets = tokenizer([question], add_special_tokens=False,
+                        return_offsets_mapping=True)["offset_mapping"][0][:max_question_len]
+    if max_question_len and offsets: question = question[:offsets[-1][1]]
+    used = len(offsets)
     room = max_seq_len - used - tokenizer.backend.num_special_tokens_to_add(True)
     if doc_stride is None:
         doc_stride = min(max_seq_len // 2, 128)
@@ -630,9 +621,9 @@ class QuestionAnsweringPipeline(Pipeline):
         max_question_len: int | None = None,  # longer questions are cut; None: not
     ) -> list[dict]:
         question, context = read_question(item)
-        if max_question_len: question = cut_question(self.tokenizer, question, max_question_len)
         limit = max_seq_len or min(self.max_length, 384)
-        return question_windows(self.tokenizer, question, context, limit, doc_stride)
+        return question_windows(self.tokenizer, question, context, limit, doc_stride,
+                                max_question_len)
 
     def read(self, output: ModelOutput, row: int, window: dict) -> Tensor:
         both = torch.stack([output["start_logits"][row], output["end_logits"][row]])  # (2, T)
@@ -670,7 +661,7 @@ class FeatureExtractionPipeline(Pipeline):
             if "truncation" in options:
                 raise ValueError("truncation is given twice: also in tokenize_kwargs.")
             options["truncation"] = truncation
-        return split_windows(self.tokenizer([check_text(text)], **options))
+        return encode_text(self, [check_text(text)], options)
 
     def postprocess(self, windows: list[dict], *,
         return_tensors: bool = False,  # tensors instead of lists of numbers
@@ -692,18 +683,6 @@ def find_pipeline(task: str) -> type:
     close = difflib.get_close_matches(str(task), known, n=1)
     hint = f"Did you mean {close[0]!r}?" if close else f"This package has {', '.join(known)}."
     raise ValueError(f"there is no task {task!r}. {hint}")
-
-# %% ../nbs/11_pipelines.ipynb #read-device-map
-def read_device_map(device: object, device_map: object) -> torch.device | str | int | None:
-    "Return one device for the whole model; raise ValueError for more than one."
-    if device_map is None: return device
-    if device is not None: raise ValueError("device and device_map are given; give one of them.")
-    if isinstance(device_map, dict):
-        if list(device_map) == [""]: return device_map[""]
-        raise ValueError(f"device_map has parts, {', '.join(device_map)}; here the whole model "
-                         f"is on one device: device=….")
-    if device_map == "auto": return 0 if torch.accelerator.is_available() else -1
-    return device_map
 
 # %% ../nbs/11_pipelines.ipynb #load-parts
 def load_parts(kind: type, model: object, tokenizer: object, hub: dict, options: dict) -> tuple:
@@ -761,5 +740,7 @@ def pipeline(
     hub, loading = sort_options(dtype or torch_dtype, config, model_kwargs, revision=revision,
                                 token=token)
     model, tokenizer = load_parts(kind, model, tokenizer, hub, loading)
-    device = read_device_map(device, device_map)
+    if None not in (device, device_map):
+        raise ValueError("device and device_map are given; give one of them.")
+    device = device_map if device is None else device
     return kind(model, tokenizer, device=device, batch_size=batch_size, **options)

@@ -123,8 +123,7 @@ class Packing:
         output_attentions: bool = False,  # True: padding stays, and attention weights are kept
     ):
         full, stays = attention_mask is None, not unpad or output_attentions or is_tracing()
-        given = torch.ones(shape, device=device) if full else attention_mask.to(device)
-        self.real = given.bool()  # (B, T)
+        self.real = (torch.ones(shape, device=device) if full else attention_mask.to(device)).bool()
         self.index, self.groups = arrange(self.real, full, stays)
         self.weights = [] if output_attentions else None  # (B, H, T, T) of each layer
 
@@ -143,11 +142,11 @@ class Packing:
         "Return each token's attended values, from its own text only; all are (…, H, D)."
         if self.index is None:
             return attend(self.groups[0], query, key, value, dropout, self.weights)
-        shapes = [(group.size, group.length) for group in self.groups]
+        shapes = [(group.size, group.length) for group in self.groups]  # (G, L) each
         parts = (vectors.split([G * L for G, L in shapes]) for vectors in (query, key, value))
-        attended = [attend(group, *(vectors.unflatten(0, shape) for vectors in part), dropout)
-                    for group, shape, *part in zip(self.groups, shapes, *parts)]  # (G, L, H, D)
-        return torch.cat([vectors.flatten(0, 1) for vectors in attended])  # (N, H, D)
+        return torch.cat([
+            attend(group, *(vectors.unflatten(0, shape) for vectors in part), dropout).flatten(0, 1)
+            for group, shape, *part in zip(self.groups, shapes, *parts)])  # (N, H, D)
 
     def masked(self, change: Callable[[Group], Group]) -> "Packing":
         "Return the same packing with other groups: `change` takes a group and returns a new one."
