@@ -59,11 +59,12 @@ def prefix_rename(state: dict[str, Tensor], prefix: str, wanted: bool) -> Rename
 # %% ../nbs/04_pretrained.ipynb #match-names
 def match_names(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     "Return a file's weights under our names, whether they have those or the family's own."
-    state = rename_weights(state, OLD_NAMES)
+    state, wanted, tried = rename_weights(state, OLD_NAMES), model.state_dict().keys(), []
     prefix = prefix_rename(state, model.base_model_prefix, wanted=bool(model.head))
-    wanted = model.state_dict().keys()
-    return max((rename_weights(state, prefix + renames) for renames in (model.renames, ())),
-               key=lambda renamed: len(renamed.keys() & wanted))
+    for renames in (model.renames, ()):  # the family's names, or ours
+        tried.append(rename_weights(state, prefix + renames))
+        if wanted <= tried[-1].keys(): break
+    return max(tried, key=lambda renamed: len(renamed.keys() & wanted))
 
 # %% ../nbs/04_pretrained.ipynb #configured-model
 class ConfiguredModel(nn.Module):
@@ -138,16 +139,17 @@ def check_tensors(model: ConfiguredModel, state: dict[str, Tensor], name: str) -
     "Raise ValueError for weights of another shape or of a type that isn't floating-point."
     kind = type(model).__name__
     for key, weight in model.state_dict().items():
-        given, theirs = state.get(key), to_theirs(key, model.renames)
-        if given is not None and given.shape != weight.shape:
+        given = state.get(key, weight)
+        if given.shape == weight.shape and given.dtype in FLOATS: continue
+        theirs = to_theirs(key, model.renames)
+        if given.shape != weight.shape:
             raise ValueError(f"{name!r}: {theirs} has the shape {tuple(given.shape)}; by the "
                              f"config {kind} needs {tuple(weight.shape)}. The config, or a setting "
                              f"that was passed in its place, such as num_labels, doesn't match "
                              f"these weights.")
-        if given is not None and given.dtype not in FLOATS:
-            raise ValueError(f"{name!r}: {theirs} has the dtype {given.dtype}, so this checkpoint "
-                             f"is quantized. {kind} needs float32, float16 or bfloat16: load the "
-                             f"checkpoint that it was made from.")
+        raise ValueError(f"{name!r}: {theirs} has the dtype {given.dtype}, so this checkpoint is "
+                         f"quantized. {kind} needs float32, float16 or bfloat16: load the "
+                         f"checkpoint that it was made from.")
 
 # %% ../nbs/04_pretrained.ipynb #check-weights-cell
 def check_weights(model: ConfiguredModel, state: dict[str, Tensor], name: str,
