@@ -40,6 +40,15 @@ def same(ours, theirs, path: str = "") -> None:
     else: assert type(ours) is type(theirs) and ours == theirs, path
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    "Models as small as these lose more time waiting for a second thread than it saves."
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     "Return a function that saves a small random checkpoint, once for each kind."
