@@ -82,14 +82,15 @@ UNDERSTOOD = {  # an option of transformers → the values that ask for what hap
     "feature_extractor": (None,), "image_processor": (None,), "processor": (None,)}
 
 
-def check_keywords(owner: str, given: dict, known: Iterable[str]) -> dict:
+def check_keywords(task: str, given: dict, known: Iterable[str], none_counts: tuple) -> dict:
     "Return the options that say something; raise TypeError or ValueError for others."
     for name in given.keys() & INSTEAD.keys() - set(known):
-        raise TypeError(f"{owner} has no option {name!r}; write {INSTEAD[name]} instead.")
+        raise TypeError(f"{task} has no option {name!r}; write {INSTEAD[name]} instead.")
     for name in given.keys() & UNDERSTOOD.keys(): check_option(name, given[name], UNDERSTOOD[name])
     given = {name: value for name, value in given.items() if name not in UNDERSTOOD}
-    check_names(given, list(known), owner, "option")
-    return given
+    check_names(given, list(known), task, "option")
+    return {name: value for name, value in given.items()
+            if value is not None or name in none_counts}
 
 # %% ../nbs/11_pipelines.ipynb #unwrap-cell
 def unwrap(model: torch.nn.Module) -> PreTrainedModel:
@@ -112,14 +113,16 @@ def check_model(kind: type, model: PreTrainedModel, tokenizer: PreTrainedTokeniz
                         f"AutoTokenizer.from_pretrained(…).")
 
 # %% ../nbs/11_pipelines.ipynb #check-call
-def check_call(model: PreTrainedModel, inputs: object, batch_size: int | None) -> None:
-    "Raise ValueError for a model in training mode, TypeError for what can't be texts."
+def check_call(pipe: object, inputs: object, batch_size: int | None) -> int | None:
+    "Return the limit on a batch; raise ValueError in training mode, TypeError for what isn't text."
+    if batch_size is None: batch_size = pipe.batch_size
     if batch_size is not None: check_count("batch_size", batch_size)
-    if model.training:
+    if pipe.model.training:
         raise ValueError("The model is in training mode, so dropout would make its answers random. "
                          "Call model.eval() first.")
     if not hasattr(inputs, "__iter__") and not hasattr(inputs, "__getitem__"):
         raise TypeError(f"the input is {inputs!r}; give one text, or several in a list.")
+    return batch_size
 
 # %% ../nbs/11_pipelines.ipynb #find-device
 def find_device(device: torch.device | str | int | dict) -> torch.device:
@@ -160,22 +163,20 @@ class Pipeline:
 
     def choose(self, given: dict) -> dict:
         "Return all options, the given ones before the others; raise an error if one is wrong."
-        given = check_keywords(self.task, given, self.options)
-        given = {name: value for name, value in given.items()
-                 if value is not None or name in self.none_counts}
+        given = check_keywords(self.task, given, self.options, self.none_counts)
         return self.prepare(self.options | given)
 
-    def __call__(self, inputs: object, *, batch_size: int | None = None, **options) -> object:
+    def __call__(self, inputs: object,  # one text, or several: a list, a column, a generator
+        *, batch_size: int | None = None,  # None: what the pipeline was made with
+        **options,  # the task's own, for this call
+    ) -> object:
         "Return the answer for one input, a list for several, a generator for a generator."
-        batch_size = self.batch_size if batch_size is None else batch_size
-        check_call(self.model, inputs, batch_size)
-        options = self.choose(options)
-        answers = answer_all(self, inputs, batch_size, options)
+        batch_size = check_call(self, inputs, batch_size)
+        answers = answer_all(self, inputs, batch_size, self.choose(options))
         if isinstance(inputs, (str, dict)): return next(answers)
         return list(answers) if hasattr(inputs, "__len__") else answers
 
-    # What a task may override, besides its preprocess and postprocess
-    def prepare(self, options: dict) -> dict: return options  # checked, before any text is read
+    def prepare(self, options: dict) -> dict: return options  # a task may check its options here
     def read(self, output: ModelOutput, row: int, window: dict) -> Tensor:
         return output[0][row, :len(window["input_ids"])]  # one row for each token
 
@@ -609,9 +610,8 @@ class QuestionAnsweringPipeline(Pipeline):
         doc_stride: int | None = None,  # overlap of windows; None: 128, or half of what's there
         max_question_len: int | None = None,  # longer questions are cut; None: not
     ) -> list[dict]:
-        question, context = read_question(item)
         limit = max_seq_len or min(self.max_length, 384)
-        return question_windows(self.tokenizer, question, context, limit, doc_stride,
+        return question_windows(self.tokenizer, *read_question(item), limit, doc_stride,
                                 max_question_len)
 
     def read(self, output: ModelOutput, row: int, window: dict) -> Tensor:
