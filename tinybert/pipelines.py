@@ -169,7 +169,7 @@ class Pipeline:
     def __call__(self, inputs: object,  # one text, or several: a list, a column, a generator
         *, batch_size: int | None = None,  # None: what the pipeline was made with
         **options,  # the task's own, for this call
-    ) -> object:
+    ) -> object:  # an answer, a list of answers, or a generator
         "Return the answer for one input, a list for several, a generator for a generator."
         batch_size = check_call(self, inputs, batch_size)
         answers = answer_all(self, inputs, batch_size, self.choose(options))
@@ -715,7 +715,7 @@ def pipeline(
     pipeline_class: type | None = None,  # a class of your own, instead of the task's
     batch_size: int | None = None,  # limit on a batch's windows; None: only tokens count
     **options,  # the task's own, for all calls; an unknown one raises TypeError
-) -> Pipeline:
+) -> Pipeline:  # call it with a text, or with several
     "Return what answers a task; raise TypeError, ValueError or OSError for what can't."
     kind = pipeline_class or find_pipeline(task)
     if model is None:
