@@ -3,6 +3,7 @@
 import pytest
 import safetensors.torch
 import torch
+import transformers
 from conftest import (draw_batch, family_twins, our_class, randomise, same_state, their_class,
                       their_config, their_model)
 
@@ -375,7 +376,8 @@ ACCEPTED = [dict(torch_dtype=torch.float32), dict(torch_dtype="auto"), dict(devi
             dict(attn_implementation="eager"), dict(trust_remote_code=False),
             dict(low_cpu_mem_usage=True), dict(weights_only=True), dict(from_tf=False),
             dict(resume_download=None), dict(variant=None), dict(load_in_8bit=False),
-            dict(dtype=None), dict(torch_dtype=None)]
+            dict(dtype=None), dict(torch_dtype=None), dict(disable_mmap=True),
+            dict(use_kernels=False), dict(tp_size=None)]
 
 
 @pytest.mark.parametrize("option", ACCEPTED, ids=str)
@@ -392,6 +394,8 @@ def test_options_that_ask_for_nothing_else_are_understood(tmp_path, option):
     (dict(trust_remote_code=True), "No code"), (dict(load_in_8bit=True), "bfloat16"),
     (dict(load_in_4bit=True), "bfloat16"), (dict(variant="fp16"), "model.safetensors"),
     (dict(from_tf=True), "Convert"), (dict(from_flax=True), "Convert"),
+    (dict(tp_size=2), "model.to"), (dict(use_kernels=True), "Leave"),
+    (dict(adapter_name="mine"), "peft"),
     (dict(weights_only=False), "tensors"), (dict(proxies={"https": "x"}), "HTTPS_PROXY")])
 def test_other_options_say_what_to_write(tmp_path, option, words):
     build("bert").save_pretrained(tmp_path)
@@ -449,3 +453,21 @@ def test_a_config_that_no_longer_fits_its_weights_is_not_saved(tmp_path, change)
     with pytest.raises(ValueError, match="config and .* weights don't go together.*Nothing is"):
         model.save_pretrained(tmp_path)
     assert type(model).from_pretrained(tmp_path).config.num_labels == 2  # the old one is whole
+
+
+@pytest.mark.parametrize("name", [name for name in auto_classes.__all__ if "Tokenizer" in name])
+def test_tokenizers_by_name_are_explicit_choices(tmp_path, name):
+    tokens = ["<s>", "<pad>", "</s>", "[UNK]", "<unk>", "<mask>", "[PAD]", "[CLS]", "[SEP]",
+              "[MASK]", "bank", "##s"]
+    (tmp_path / "vocab.txt").write_text("\n".join(tokens) + "\n")
+    ours = getattr(tinybert, name)
+    if ours.facts and "vocab.txt" not in ours.facts.files:
+        with pytest.raises(OSError, match="has no tokenizer that can be used"):
+            ours.from_pretrained(tmp_path)
+        return
+    ends = ("<s>", "</s>") if name == "MPNetTokenizer" else ("[CLS]", "[SEP]")
+    expected = [ends[0], "bank", "##s", ends[1]]
+    assert ours.from_pretrained(tmp_path).tokenize("Banks", add_special_tokens=True) == expected
+    if name == "AutoTokenizer": return  # transformers' needs a config
+    theirs = getattr(transformers, name).from_pretrained(tmp_path)
+    assert theirs.convert_ids_to_tokens(theirs("Banks")["input_ids"]) == expected

@@ -31,7 +31,10 @@ _modules = {  # module → its public names
         AlbertForQuestionAnswering ModernBertForMaskedLM ModernBertForSequenceClassification
         ModernBertForTokenClassification ModernBertForQuestionAnswering""",
     "auto": """
-        AutoConfig AutoModel AutoTokenizer BertTokenizer AutoModelForMaskedLM
+        AutoConfig AutoModel AutoTokenizer BertTokenizer BertTokenizerFast
+        DistilBertTokenizer DistilBertTokenizerFast RobertaTokenizer RobertaTokenizerFast
+        XLMRobertaTokenizer CamembertTokenizer ElectraTokenizer MPNetTokenizer AlbertTokenizer
+        AutoModelForMaskedLM
         AutoModelForSequenceClassification AutoModelForTokenClassification
         AutoModelForQuestionAnswering AutoModelForNextSentencePrediction
         AutoModelForPreTraining AutoModelForMultipleChoice""",

@@ -5,7 +5,10 @@
 # %% auto #0
 __all__ = ['AutoConfig', 'AutoModel', 'AutoModelForMaskedLM', 'AutoModelForSequenceClassification',
            'AutoModelForTokenClassification', 'AutoModelForQuestionAnswering', 'AutoModelForNextSentencePrediction',
-           'AutoModelForPreTraining', 'AutoModelForMultipleChoice', 'BertTokenizer', 'AutoTokenizer']
+           'AutoModelForPreTraining', 'AutoModelForMultipleChoice', 'BertTokenizer', 'AutoTokenizer',
+           'BertTokenizerFast', 'DistilBertTokenizer', 'DistilBertTokenizerFast', 'RobertaTokenizer',
+           'RobertaTokenizerFast', 'XLMRobertaTokenizer', 'CamembertTokenizer', 'ElectraTokenizer', 'MPNetTokenizer',
+           'AlbertTokenizer']
 
 # %% ../nbs/09_choosing.ipynb #3dc142d5
 from .checkpoint import Checkpoint, opens_checkpoint
@@ -83,3 +86,15 @@ class BertTokenizer(PreTrainedTokenizer):
 class AutoTokenizer(BertTokenizer):
     "Load a checkpoint's tokenizer (`transformers.AutoTokenizer`)."
     facts = None  # those that its files ask for
+
+# %% ../nbs/09_choosing.ipynb #family-tokenizers
+class BertTokenizerFast(BertTokenizer): "Load a tokenizer as BERT's."
+class DistilBertTokenizer(BertTokenizer): facts = FAMILIES["distilbert"].tokenizer
+class DistilBertTokenizerFast(DistilBertTokenizer): "Load a tokenizer as DistilBERT's."
+class RobertaTokenizer(BertTokenizer): facts = FAMILIES["roberta"].tokenizer
+class RobertaTokenizerFast(RobertaTokenizer): "Load a tokenizer as RoBERTa's."
+class XLMRobertaTokenizer(BertTokenizer): facts = FAMILIES["xlm-roberta"].tokenizer
+class CamembertTokenizer(BertTokenizer): facts = FAMILIES["camembert"].tokenizer
+class ElectraTokenizer(BertTokenizer): facts = FAMILIES["electra"].tokenizer
+class MPNetTokenizer(BertTokenizer): facts = FAMILIES["mpnet"].tokenizer
+class AlbertTokenizer(BertTokenizer): facts = FAMILIES["albert"].tokenizer

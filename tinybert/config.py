@@ -143,6 +143,7 @@ def choose_labels(settings: dict, overrides: dict) -> dict:
     given = {name: overrides[name] for name in LABELS if overrides.get(name) is not None}
     own = {name: settings[name] for name in LABELS if settings.get(name)}
     names = own.get("id2label", {})
+    if not isinstance(names, dict): return own | given  # the config's own check has the message
     if names and own.get("num_labels", len(names)) != len(names):
         logger.warning(f"The config has num_labels {own['num_labels']} and {len(names)} names in "
                        f"id2label; the names count.")

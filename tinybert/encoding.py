@@ -5,9 +5,8 @@
 # %% auto #0
 __all__ = ['NO_PADDING', 'PADDING', 'TRUNCATIONS', 'PARTS', 'ADVICE', 'NO_LIMIT', 'TokenText', 'padded_width', 'pad',
            'to_tensors', 'cutting', 'as_texts', 'as_batch', 'check_text', 'encode_batch', 'take_parts', 'pad_encodings',
-           'with_overflow', 'choose_backend', 'first_row', 'refuse_options', 'LimitedText', 'CharSpan', 'TokenSpan',
-           'Alignment', 'TokenOrigins', 'BatchEncoding', 'TextEncoder', 'gather_lists', 'PaddingEncoder',
-           'save_tokenizer', 'PreTrainedTokenizer']
+           'with_overflow', 'choose_backend', 'refuse_options', 'LimitedText', 'CharSpan', 'TokenSpan', 'Alignment',
+           'TokenOrigins', 'BatchEncoding', 'TextEncoder', 'gather_lists', 'PaddingEncoder', 'PreTrainedTokenizer']
 
 # %% ../nbs/05_encoding.ipynb #56dc3808
 import difflib, inspect, json, re
@@ -20,8 +19,8 @@ from torch import Tensor
 from .checkpoint import Checkpoint, opens_checkpoint, write_files
 from .config import PreTrainedConfig
 from .vocabulary import (
-    EXTRA, GrowingVocabulary, TokenizerFacts, Vocabulary, check_option, plain_ids, read_tokenizer,
-    token_text, train_backend)
+    EXTRA, GrowingVocabulary, TokenizerFacts, Vocabulary, as_added, check_option, plain_ids,
+    read_tokenizer, train_backend)
 
 # %% ../nbs/05_encoding.ipynb #token-text
 class TokenText(GrowingVocabulary):
@@ -189,14 +188,13 @@ def check_text(index: int, item: object, words: bool) -> str | list[str] | tuple
     "Return a text or a pair as the backend wants it; raise TypeError that says which one is wrong."
     if isinstance(item, str) and not words: return item
     if hasattr(item, "tolist"): item = item.tolist()  # a row of an array
-    pair = isinstance(item, (list, tuple)) and len(item) == 2
-    if pair and not words and all(isinstance(part, str) for part in item): return tuple(item)
-    if words and isinstance(item, (list, tuple)):
-        if all(isinstance(word, str) for word in item): return list(item)
-        if pair: return tuple(check_text(index, part, words) for part in item)
+    parts = item if isinstance(item, (list, tuple)) else ()
+    strings = parts is item and all(isinstance(part, str) for part in parts)
+    if strings and words: return list(parts)
+    if strings and len(parts) == 2: return tuple(parts)
+    if words and len(parts) == 2: return tuple(check_text(index, part, words) for part in parts)
     expected = "a list of words, or a pair of them" if words else "a str or a pair of str"
-    split = not words and isinstance(item, (list, tuple)) and all(isinstance(w, str) for w in item)
-    hint = " If it's a text's words, say is_split_into_words=True." if split and item else ""
+    hint = " If it's a text's words, say is_split_into_words=True." if strings and parts else ""
     raise TypeError(f"The text at index {index} is {item!r}; expected {expected}.{hint}")
 
 # %% ../nbs/05_encoding.ipynb #encode-batch
@@ -223,8 +221,8 @@ PARTS = {"input_ids": attrgetter("ids"), "token_type_ids": attrgetter("type_ids"
          "offset_mapping": attrgetter("offsets"), "length": len}
 
 
-def take_parts(encodings: list[Encoding], wanted: dict[str, bool | None],
-               model_input_names: list[str]) -> dict[str, list]:
+def take_parts(encodings: list[Encoding], model_input_names: list[str],
+               wanted: dict[str, bool | None]) -> dict[str, list]:
     "Return the wanted parts of encodings by name; where that's None, those that the model takes."
     wanted = {name: name in model_input_names if choice is None else choice
               for name, choice in wanted.items()} | {"input_ids": True}
@@ -238,10 +236,10 @@ def pad_encodings(tokenizer: Vocabulary, encodings: list[Encoding], padding: boo
     side = side or tokenizer.padding_side
     check_option("padding_side", side, ("right", "left"))
     width = padded_width(list(map(len, encodings)), padding, max_length, multiple_of)
+    pad_id, pad_token = tokenizer.pad_token_id, tokenizer.pad_token  # once, not for each row
     for encoding in encodings:
         if len(encoding) < width:
-            encoding.pad(width, direction=side, pad_id=tokenizer.pad_token_id,
-                         pad_token=tokenizer.pad_token)
+            encoding.pad(width, direction=side, pad_id=pad_id, pad_token=pad_token)
 
 # %% ../nbs/05_encoding.ipynb #with-overflow-cell
 def with_overflow(encodings: list[Encoding]) -> tuple[list[Encoding], list[int]]:
@@ -264,11 +262,6 @@ def choose_backend(tokenizer: Vocabulary, batch: list, add_special_tokens: bool,
     specials = tokenizer.backend.num_special_tokens_to_add(pairs) if add_special_tokens else 0
     return cutting(tokenizer.backend, truncation, max_length, specials, tokenizer.truncation_side,
                    stride)
-
-# %% ../nbs/05_encoding.ipynb #first-row-cell
-def first_row(lists: dict[str, list]) -> dict[str, list]:
-    "Return the lists of one text: flat ones."
-    return {name: rows[0] if isinstance(rows[0], list) else rows for name, rows in lists.items()}
 
 # %% ../nbs/05_encoding.ipynb #refuse-options-cell
 ADVICE = {
@@ -323,14 +316,8 @@ class TokenSpan(NamedTuple):
 
 # %% ../nbs/05_encoding.ipynb #alignment-cell
 class Alignment(dict):
-    "Tell where the tokens of an encoding come from. The first index may be left out for one row."
-    def __init__(self,
-        data: dict | None = None,  # what the model takes, by name
-        encoding: list[Encoding] | None = None,  # the backend's; None: not from a tokenizer's call
-        tensor_type: str | None = None,  # "pt" or "np": makes tensors or arrays of lists
-    ):
-        super().__init__(to_tensors(data, tensor_type) if tensor_type else data or {})
-        object.__setattr__(self, "encodings", encoding)
+    "Tell where the tokens of an encoding come from. The row's index may be left out for one row."
+    encodings: list[Encoding] | None  # the backend's; None: not from a tokenizer's call
 
     def row(self, batch_index: int) -> Encoding:
         "Return the backend's encoding of a row; raise ValueError if it's not known."
@@ -338,10 +325,9 @@ class Alignment(dict):
         raise ValueError("This encoding doesn't come from a tokenizer's call, so nothing is known "
                          "about where its tokens come from.")
 
-    def find(self, *index: int | None) -> tuple[Encoding, int]:
+    def find(self, batch_or_index: int, index: int | None) -> tuple[Encoding, int]:
         "Return a row's encoding and the index in it; a single index is meant for the first row."
-        batch_index, item = index if index[1] is not None else (0, index[0])
-        return self.row(batch_index), item
+        return (self.row(0), batch_or_index) if index is None else (self.row(batch_or_index), index)
 
     def tokens(self, batch_index: int = 0) -> list[str]:
         "Return the tokens of a row."
@@ -355,55 +341,59 @@ class Alignment(dict):
         "Return 0 for each token of the first text, 1 for the second; None for special tokens."
         return self.row(batch_index).sequence_ids
 
-# %% ../nbs/05_encoding.ipynb #token-origins-cell
-class TokenOrigins(Alignment):
-    "Look up single tokens, words and characters. The row's index may be left out for one row."
     def token_to_sequence(self, batch_or_token_index: int, token_index: int | None = None):
         "Return which text of a pair a token belongs to, 0 or 1."
-        row, token = self.find(batch_or_token_index, token_index)
-        return row.token_to_sequence(token)
+        return Encoding.token_to_sequence(*self.find(batch_or_token_index, token_index))
 
+# %% ../nbs/05_encoding.ipynb #token-origins-cell
+class TokenOrigins(Alignment):
+    "Look up single tokens, words and characters in one row."
     def token_to_word(self, batch_or_token_index: int, token_index: int | None = None):
         "Return the index of a token's word, None for a special token."
-        row, token = self.find(batch_or_token_index, token_index)
-        return row.token_to_word(token)
+        return Encoding.token_to_word(*self.find(batch_or_token_index, token_index))
 
     def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None):
         "Return a token's `CharSpan`, None for a special token."
-        row, token = self.find(batch_or_token_index, token_index)
-        return None if (span := row.token_to_chars(token)) is None else CharSpan(*span)
+        span = Encoding.token_to_chars(*self.find(batch_or_token_index, token_index))
+        return span and CharSpan(*span)
 
     def word_to_tokens(self, batch_or_word_index: int, word_index: int | None = None,
                        sequence_index: int = 0):
         "Return a word's `TokenSpan`, None if it has no tokens."
-        row, word = self.find(batch_or_word_index, word_index)
-        span = row.word_to_tokens(word, sequence_index)
-        return None if span is None else TokenSpan(*span)
+        index = self.find(batch_or_word_index, word_index)
+        span = Encoding.word_to_tokens(*index, sequence_index)
+        return span and TokenSpan(*span)
 
     def word_to_chars(self, batch_or_word_index: int, word_index: int | None = None,
                       sequence_index: int = 0):
         "Return a word's `CharSpan`."
-        row, word = self.find(batch_or_word_index, word_index)
-        return CharSpan(*row.word_to_chars(word, sequence_index))
-
-# %% ../nbs/05_encoding.ipynb #batch-encoding-cell
-class BatchEncoding(TokenOrigins):
-    "Hold what a tokenizer returns, by name and as attributes (`transformers.BatchEncoding`)."
-    data = property(lambda self: self)
-    is_fast = property(lambda self: self.encodings is not None)
-    n_sequences = property(lambda self: self.encodings[0].n_sequences if self.encodings else None)
+        index = self.find(batch_or_word_index, word_index)
+        return CharSpan(*Encoding.word_to_chars(*index, sequence_index))
 
     def char_to_token(self, batch_or_char_index: int, char_index: int | None = None,
                       sequence_index: int = 0):
         "Return the index of the token that has a character, None if none has."
-        row, char = self.find(batch_or_char_index, char_index)
-        return row.char_to_token(char, sequence_index)
+        return Encoding.char_to_token(*self.find(batch_or_char_index, char_index), sequence_index)
 
     def char_to_word(self, batch_or_char_index: int, char_index: int | None = None,
                      sequence_index: int = 0):
         "Return the index of the word that has a character, None if none has."
-        row, char = self.find(batch_or_char_index, char_index)
-        return row.char_to_word(char, sequence_index)
+        return Encoding.char_to_word(*self.find(batch_or_char_index, char_index), sequence_index)
+
+# %% ../nbs/05_encoding.ipynb #batch-encoding-cell
+class BatchEncoding(TokenOrigins):
+    "Hold what a tokenizer returns, by name and as attributes (`transformers.BatchEncoding`)."
+    def __init__(self,
+        data: dict | None = None,  # what the model takes, by name
+        encoding: list[Encoding] | None = None,  # the backend's; None: not from a tokenizer's call
+        tensor_type: str | None = None,  # "pt" or "np": makes tensors or arrays of lists
+    ):
+        super().__init__(to_tensors(data, tensor_type) if tensor_type else data or {})
+        object.__setattr__(self, "encodings", encoding)
+
+    data = property(lambda self: self)
+    is_fast = property(lambda self: self.encodings is not None)
+    n_sequences = property(lambda self: self.encodings[0].n_sequences if self.encodings else None)
 
     def __getitem__(self, item: str | int | slice):
         if isinstance(item, str): return super().__getitem__(item)
@@ -458,14 +448,14 @@ class TextEncoder(LimitedText):
         rows, texts = encode_batch(backend, batch, is_split_into_words, add_special_tokens), None
         if return_overflowing_tokens: rows, texts = with_overflow(rows)
         pad_encodings(self, rows, padding, max_length, pad_to_multiple_of, padding_side)
-        lists = take_parts(rows, {
+        lists = take_parts(rows, self.model_input_names, {
             "token_type_ids": return_token_type_ids, "attention_mask": return_attention_mask,
-            "special_tokens_mask": return_special_tokens_mask,
-            "offset_mapping": return_offsets_mapping, "length": return_length
-        }, self.model_input_names)
+            "special_tokens_mask": return_special_tokens_mask, "length": return_length,
+            "offset_mapping": return_offsets_mapping})
         if return_overflowing_tokens: lists["overflow_to_sample_mapping"] = texts
         if return_tensors: lists = to_tensors(lists, return_tensors)
-        elif single and not return_overflowing_tokens: lists = first_row(lists)
+        elif single and not return_overflowing_tokens:
+            lists = {name: each if name == "length" else each[0] for name, each in lists.items()}
         return BatchEncoding(lists, rows)
 
 # %% ../nbs/05_encoding.ipynb #gather-lists-cell
@@ -488,7 +478,12 @@ def gather_lists(given: Mapping | list) -> tuple[dict[str, list], bool, str | No
 
 # %% ../nbs/05_encoding.ipynb #padder-cell
 class PaddingEncoder(TextEncoder):
-    "Pad texts that have been encoded one by one, as a data set has them."
+    "Encode texts one by one, as a data set has them, and pad them later."
+    def encode(self, text: str | Iterable, text_pair: str | Iterable | None = None,
+               **options) -> list:
+        "Return the ids alone; `options` are those of a call."
+        return self(text, text_pair, **options)["input_ids"]
+
     def pad(self,
         encoded_inputs: Mapping | list,  # encodings of several texts, or one with rows of them
         padding: bool | str = True,  # as in a call
@@ -511,36 +506,17 @@ class PaddingEncoder(TextEncoder):
         if return_tensors or kind: lists = to_tensors(lists, return_tensors or kind)
         return BatchEncoding({name: rows[0] for name, rows in lists.items()} if single else lists)
 
-# %% ../nbs/05_encoding.ipynb #save-tokenizer-files
-def save_tokenizer(tokenizer: PaddingEncoder, folder: str | PathLike) -> tuple[str, ...]:
-    "Write a tokenizer's two files, both or neither, and return their paths; raise OSError."
-    now = {name: getattr(tokenizer, name)
-           for name in ("padding_side", "truncation_side", "model_max_length")}
-    names = tokenizer.model_input_names  # the model's matter, unless somebody has changed them
-    if names != tokenizer.loaded_input_names: now["model_input_names"] = names
-    config = json.dumps(tokenizer.settings | now, indent=2, sort_keys=True)
-    folder = write_files(folder, {
-        "tokenizer.json": lambda file: file.write(tokenizer.backend.to_str().encode()),
-        "tokenizer_config.json": lambda file: file.write(config.encode())})
-    return tuple(str(folder / name) for name in ("tokenizer_config.json", "tokenizer.json"))
-
 # %% ../nbs/05_encoding.ipynb #tokenizer-class-cell
 class PreTrainedTokenizer(PaddingEncoder):
     "Turn texts into a model's inputs; load and save (`transformers.PreTrainedTokenizerFast`)."
     families: dict[str, TokenizerFacts] = {}  # model_type → facts, besides BERT's
     facts: TokenizerFacts | None = None  # the facts of this class; None: those that files ask for
 
-    def encode(self, text: str | Iterable, text_pair: str | Iterable | None = None,
-               **options) -> list:
-        "Return the ids alone; `options` are those of a call."
-        return self(text, text_pair, **options)["input_ids"]
-
     @classmethod
     @opens_checkpoint
     def from_pretrained(cls, source: Checkpoint, *,
         config: PreTrainedConfig | None = None,  # used instead of the checkpoint's config.json
-        **settings,
-    ) -> "PreTrainedTokenizer":
+        **settings) -> "PreTrainedTokenizer":
         "Load a checkpoint's tokenizer; `settings` replace those in its files, such as `sep_token`."
         config = config and config.to_dict()
         return cls(*read_tokenizer(source, cls.families, settings, config, cls.facts))
@@ -551,17 +527,23 @@ class PreTrainedTokenizer(PaddingEncoder):
         length: int | None = None,  # how many texts there are, for the progress bar
         new_special_tokens: list | None = None,  # further special tokens
         special_tokens_map: dict[str, str] | None = None,  # today's special token → its new name
-        **options,
-    ) -> "PreTrainedTokenizer":
+        **options) -> "PreTrainedTokenizer":
         "Return a tokenizer with a vocabulary learned from texts; `options` go to the trainer."
-        new, renamed = new_special_tokens or [], special_tokens_map or {}
-        backend = train_backend(self.backend, text_iterator, vocab_size, length, new, renamed,
-                                options)
+        new, renamed = list(map(as_added, new_special_tokens or [])), special_tokens_map or {}
+        backend = train_backend(
+            self.backend, text_iterator, vocab_size, length, new, renamed, options)
         names = {name: renamed.get(token, token) for name, token in self.special_tokens_map.items()}
-        extra = [*self.extra_special_tokens, *map(token_text, new)]
+        extra = [*self.extra_special_tokens, *(token.content for token in new)]
         settings = self.settings | names | ({EXTRA: extra} if extra else {})
         return type(self)(backend, settings, self.model_input_names)
 
     def save_pretrained(self, folder: str | PathLike) -> tuple[str, ...]:
         "Write `tokenizer.json` and `tokenizer_config.json`; raise OSError if that fails."
-        return save_tokenizer(self, folder)
+        names = ["padding_side", "truncation_side", "model_max_length"]
+        if self.model_input_names != self.loaded_input_names: names.append("model_input_names")
+        settings = self.settings | {name: getattr(self, name) for name in names}
+        config = json.dumps(settings, indent=2, sort_keys=True)
+        folder = write_files(folder, {
+            "tokenizer.json": lambda file: file.write(self.backend.to_str().encode()),
+            "tokenizer_config.json": lambda file: file.write(config.encode())})
+        return tuple(str(folder / name) for name in ("tokenizer_config.json", "tokenizer.json"))

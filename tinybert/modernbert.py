@@ -246,6 +246,7 @@ def inputs_by_kind(config: ModernBertConfig, packing: Packing,
 class ModernBertModel(PreTrainedModel):
     "Turn token ids into one vector for each token (`transformers.ModernBertModel`)."
     config_class, base_model_prefix = ModernBertConfig, "model"
+    word_embeddings = "embeddings.tok_embeddings"
 
     def __init__(self, config: ModernBertConfig):
         super().__init__(config)
@@ -254,8 +255,6 @@ class ModernBertModel(PreTrainedModel):
             ModernBertEncoderLayer(config, n) for n in range(config.num_hidden_layers))
         self.final_norm = nn.LayerNorm(config.hidden_size, config.norm_eps, bias=config.norm_bias)
         init_modern(self, config)
-
-    word_embeddings = "embeddings.tok_embeddings"
 
     def forward(self,
         input_ids: Tensor | None = None,  # (B, T) int: token ids
@@ -278,7 +277,7 @@ class ModernBertModel(PreTrainedModel):
         for layer, kind in zip(self.layers, self.config.layer_types):
             if output_hidden_states:
                 states.append(packing.unpack(hidden_states))  # (B, T, C)
-                hidden_states = packing.pack(states[-1])
+                hidden_states = packing.pack(states[-1])  # as in `BertEncoder`
             hidden_states = layer(hidden_states, *by_kind[kind])  # (…, C)
         states.append(self.final_norm(hidden_states))
         output = make_output(packing, states, output_hidden_states)

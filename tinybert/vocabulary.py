@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['SPECIAL_TOKENS', 'ROBERTA_TOKENS', 'ALBERT_TOKENS', 'NAMES', 'EXTRA', 'BERT_TOKENIZER', 'UNDERSTOOD', 'GENERAL',
            'PROBE', 'ROBERTA_TOKENIZER', 'XLM_ROBERTA_TOKENIZER', 'ALBERT_TOKENIZER', 'TRAINERS',
-           'check_special_tokens', 'renew_ends', 'SpecialToken', 'plain_ids', 'Vocabulary', 'as_added', 'token_text',
-           'SpecialTokens', 'check_option', 'GrowingVocabulary', 'TokenizerFacts', 'read_wordpiece',
-           'set_wordpiece_steps', 'surround', 'read_optional', 'plain_settings', 'read_settings', 'choose_family',
-           'check_settings', 'build_model', 'read_backend', 'make_backend', 'tell_difference', 'list_tokens',
-           'add_numbered', 'add_special', 'text_settings', 'read_tokenizer', 'read_merges', 'set_byte_level_steps',
-           'set_unigram_steps', 'set_albert_steps', 'empty_model', 'train_backend']
+           'check_special_tokens', 'renew_ends', 'SpecialToken', 'plain_ids', 'Vocabulary', 'as_added', 'SpecialTokens',
+           'check_option', 'GrowingVocabulary', 'TokenizerFacts', 'read_wordpiece', 'set_wordpiece_steps', 'surround',
+           'read_optional', 'plain_settings', 'read_settings', 'choose_family', 'check_settings', 'build_model',
+           'read_backend', 'make_backend', 'tell_difference', 'list_tokens', 'add_numbered', 'add_special',
+           'read_tokenizer', 'set_byte_level_steps', 'set_unigram_steps', 'set_albert_steps', 'empty_model',
+           'train_backend']
 
 # %% ../nbs/05_vocabulary.ipynb #vocabulary-imports
 import copy, difflib, json, operator, re
@@ -41,7 +41,7 @@ def check_special_tokens(backend: Tokenizer, settings: dict, files: str) -> None
 
 # %% ../nbs/05_vocabulary.ipynb #renew-ends-cell
 def renew_ends(backend: Tokenizer, renamed: dict[str, str], ends=None) -> None:
-    "Give a backend's post-processor other special tokens, old → new, and the ids of all."
+    "Rename special tokens, old → new, in what a backend puts around texts; look up all ids again."
     def renew(part: dict) -> None:
         for each in part.get("processors", []): renew(each)  # of a Sequence
         for entry in part.get("special_tokens", {}).values():  # of a TemplateProcessing
@@ -87,7 +87,7 @@ def plain_ids(ids: object) -> int | list:
 # %% ../nbs/05_vocabulary.ipynb #b6d8c644
 class Vocabulary:
     "Look up tokens and ids."
-    bos_token, bos_token_id = SpecialToken(), SpecialToken()  # None in BERT, as the next two
+    bos_token, bos_token_id = SpecialToken(), SpecialToken()  # BERT has no bos and no eos
     eos_token, eos_token_id = SpecialToken(), SpecialToken()
     unk_token, unk_token_id = SpecialToken(), SpecialToken()
     sep_token, sep_token_id = SpecialToken(), SpecialToken()
@@ -101,7 +101,7 @@ class Vocabulary:
         self.backend, self.settings = backend, dict(settings)
 
     def set_special(self, name: str, token: str | None) -> None:
-        "Give a special token's name to another token; texts end with it from then on."
+        "Give a special token's name to another token, which goes around texts from then on."
         old, self.settings[name] = self.settings.get(name), token
         if name in ("cls_token", "sep_token") and token: renew_ends(self.backend, {old: token})
 
@@ -132,7 +132,7 @@ EXTRA = "additional_special_tokens"  # those without a name; transformers 5: ext
 
 
 def as_added(token: str | dict | AddedToken, **flags: bool) -> AddedToken:
-    "Return a special token as the backend has it; in files it may be a dict with its flags."
+    "Return a special token with its flags, as the backend has it; files may have it as a dict."
     if isinstance(token, AddedToken): return token
     given = {"content": token} if isinstance(token, str) else token
     known = ("content", "lstrip", "rstrip", "single_word", "normalized", "special")
@@ -141,11 +141,6 @@ def as_added(token: str | dict | AddedToken, **flags: bool) -> AddedToken:
     except (TypeError, KeyError) as error:
         raise ValueError(f"A token is {token!r}; expected a str, or a dict with its content "
                          f"({', '.join(known)}).") from error
-
-# %% ../nbs/05_vocabulary.ipynb #token-text-cell
-def token_text(token: str | dict | AddedToken) -> str:
-    "Return a token's text alone."
-    return as_added(token).content
 
 # %% ../nbs/05_vocabulary.ipynb #special-tokens-cell
 class SpecialTokens(Vocabulary):
@@ -209,12 +204,13 @@ class GrowingVocabulary(SpecialTokens):
         given = {EXTRA if name == "extra_special_tokens" else name: value
                  for name, value in special_tokens_dict.items()}
         for name in given: check_option("the name of a special token", name, (*NAMES, EXTRA))
-        extra = list(given.pop(EXTRA, []))
-        tokens = [as_added(token) for token in (*given.values(), *extra)]
-        count = self.backend.add_special_tokens(tokens)
-        kept = self.extra_special_tokens if not (extra and replace_extra_special_tokens) else []
-        if extra: self.settings[EXTRA] = list(dict.fromkeys([*kept, *map(token_text, extra)]))
-        for name, token in given.items(): self.set_special(name, token_text(token))
+        extra = list(map(as_added, given.pop(EXTRA, [])))
+        given = {name: as_added(token) for name, token in given.items()}
+        count = self.backend.add_special_tokens([*given.values(), *extra])
+        kept = [] if replace_extra_special_tokens else self.extra_special_tokens
+        new = [token.content for token in extra]
+        if new: self.settings[EXTRA] = list(dict.fromkeys([*kept, *new]))
+        for name, token in given.items(): self.set_special(name, token.content)
         return count
 
 # %% ../nbs/05_vocabulary.ipynb #tokenizer-facts
@@ -232,9 +228,9 @@ class TokenizerFacts:
     like_roberta: bool = False  # pairs with two separators; the mask takes the space before it
 
 # %% ../nbs/05_vocabulary.ipynb #wordpiece-model-cell
-def read_wordpiece(vocab_file: Path) -> models.WordPiece:
+def read_wordpiece(vocab_file: str | Path) -> models.WordPiece:
     "Return the model in a `vocab.txt`: one token a line, in the order of their ids."
-    tokens = vocab_file.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    tokens = Path(vocab_file).read_text(encoding="utf-8").rstrip("\n").split("\n")
     return models.WordPiece({token: id for id, token in enumerate(tokens)}, unk_token="[UNK]")
 
 # %% ../nbs/05_vocabulary.ipynb #wordpiece-steps-cell
@@ -255,9 +251,8 @@ BERT_TOKENIZER = TokenizerFacts(
 # %% ../nbs/05_vocabulary.ipynb #surround-cell
 def surround(backend: Tokenizer, settings: dict, family: TokenizerFacts) -> None:
     "Let a backend put special tokens around texts and pairs."
-    ends = [(settings[name], backend.token_to_id(settings[name]))
-            for name in ("cls_token", "sep_token")]
-    (cls, _), (sep, _) = ends
+    cls, sep = settings["cls_token"], settings["sep_token"]
+    ends = [(token, backend.token_to_id(token)) for token in (cls, sep)]
     options = family.options | settings
     if "trim_offsets" in family.options:  # a token's space isn't part of what it stands for
         backend.post_processor = processors.RobertaProcessing(
@@ -288,6 +283,7 @@ def read_settings(source: Checkpoint) -> dict:
     config, names = ({name: value for name, value in read_optional(source, file).items()
                       if value is not None}
                      for file in ("tokenizer_config.json", "special_tokens_map.json"))
+    # newer files have all tokens in tokenizer_config.json, which then counts more
     settings = names | config if "added_tokens_decoder" in config else config | names
     return plain_settings(settings)
 
@@ -297,6 +293,7 @@ def choose_family(settings: dict, config: dict, families: dict[str, TokenizerFac
     "Return the facts of a tokenizer, and the inputs that its model takes, by what files say."
     rows = {name.replace("-", ""): facts for name, facts in families.items()}
     rows["bert"] = BERT_TOKENIZER
+    # the row of a class or a model_type: "XLMRobertaTokenizerFast" and "xlm-roberta" are one
     row = lambda name: rows.get(re.sub("Tokenizer(Fast)?$|-", "", name or "").lower())
     classes = [file.get("tokenizer_class") for file in (settings, config)]
     named, model = next(filter(None, classes), None), row(config.get("model_type"))
@@ -349,7 +346,7 @@ def build_model(source: Checkpoint, settings: dict, family: TokenizerFacts) -> m
                       f"{settings['tokenizer_class']}. A tokenizer.json always suffices: "
                       f"transformers, which reads more forms, writes one with "
                       f"tokenizer.save_pretrained(folder).")
-    try: return family.build(*paths.values())
+    try: return family.build(*map(str, paths.values()))
     except Exception as error:  # a UnicodeError, or the library's plain Exception
         suspects = " or ".join(map(str, paths.values()))
         raise OSError(f"{suspects} is damaged: {error}. {REPAIR_HINT}") from error
@@ -397,30 +394,30 @@ def tell_difference(loaded: Tokenizer, backend: Tokenizer, settings: dict, famil
                    f"follow the file, give tokenizer_class='PreTrainedTokenizerFast'.")
 
 # %% ../nbs/05_vocabulary.ipynb #list-tokens-cell
-def list_tokens(source: Checkpoint, settings: dict,
-                family: TokenizerFacts) -> tuple[dict[int, AddedToken], list[AddedToken]]:
-    "Return the tokens to which files give ids beside the vocabulary, and those with a purpose."
+def list_tokens(source: Checkpoint, settings: dict, family: TokenizerFacts) -> tuple:
+    "Return settings with tokens as text alone, tokens to which files give ids, and special tokens."
     takes_space = {"mask_token": {"lstrip": True}} if family.like_roberta else {}
-    special = [as_added(settings[name], **takes_space.get(name, {}))
-               for name in NAMES if name in settings]
-    own = [value for name, value in settings.items() if name.endswith("_token")
-           and name not in NAMES and isinstance(value, (str, dict))]
-    special += map(as_added, [*own, *settings.get(EXTRA, [])])
-    names = {token.content for token in special}
+    named = {name: as_added(value, **takes_space.get(name, {})) for name, value in settings.items()
+             if name in NAMES or name.endswith("_token") and isinstance(value, (str, dict))}
+    extra = [token for name, token in named.items() if name not in NAMES]
+    extra += map(as_added, settings.get(EXTRA, []))
+    special = [*(named[name] for name in NAMES if name in named), *extra]
+    contents = {token.content for token in special}
     numbered = {int(id): as_added(token, special=False)
                 for id, token in settings.get("added_tokens_decoder", {}).items()}
     known = {token.content for token in numbered.values()}
     for token, id in read_optional(source, "added_tokens.json").items():
-        flags = {"special": token in names, "normalized": token not in names}
+        flags = {"special": token in contents, "normalized": token not in contents}
         if token not in known: numbered[id] = as_added(token, **flags)
-    return dict(sorted(numbered.items())), special
+    settings = settings | {name: token.content for name, token in named.items()}
+    settings.pop("added_tokens_decoder", None)
+    if extra: settings[EXTRA] = list(dict.fromkeys(token.content for token in extra))
+    return settings, dict(sorted(numbered.items())), special
 
 # %% ../nbs/05_vocabulary.ipynb #add-numbered-cell
 def add_numbered(backend: Tokenizer, numbered: dict[int, AddedToken], name: str) -> None:
     "Add tokens that files give an id; tell if they get another one: ids can't have gaps here."
-    have = {token.content: repr(token) for token in backend.get_added_tokens_decoder().values()}
-    backend.add_tokens([token for token in numbered.values()
-                        if have.get(token.content) != repr(token)])
+    backend.add_tokens(list(numbered.values()))
     moved = [f"{token.content!r} has {backend.token_to_id(token.content)} instead of {id}"
              for id, token in numbered.items() if backend.token_to_id(token.content) != id]
     if moved: logger.warning(f"{name}: {len(moved)} added tokens don't have the ids that its files "
@@ -435,16 +432,6 @@ def add_special(backend: Tokenizer, special: list[AddedToken], settings: dict, n
     check_special_tokens(backend, settings, files)
     backend.add_tokens([token for token in special if token.content not in have | new])
 
-# %% ../nbs/05_vocabulary.ipynb #text-settings-cell
-def text_settings(settings: dict) -> dict:
-    "Return settings with tokens as text alone: their flags are in the backend."
-    tokens = {name: token_text(value) for name, value in settings.items()
-              if name.endswith("_token") and isinstance(value, (str, dict, AddedToken))}
-    own = [token for name, token in tokens.items() if name not in NAMES]
-    extra = list(dict.fromkeys([*own, *map(token_text, settings.get(EXTRA, []))]))
-    settings = settings | tokens | ({EXTRA: extra} if extra else {})
-    return {name: value for name, value in settings.items() if name != "added_tokens_decoder"}
-
 # %% ../nbs/05_vocabulary.ipynb #read-tokenizer-cell
 def read_tokenizer(
     source: Checkpoint,
@@ -454,26 +441,21 @@ def read_tokenizer(
     chosen: TokenizerFacts | None = None,  # used whatever the files say
 ) -> tuple[Tokenizer, dict, list[str]]:
     "Return a tokenizer's backend, settings and input names; raise OSError if it has none."
-    given, settings, loaded = plain_settings(given or {}), read_settings(source), None
+    given, settings = plain_settings(given or {}), read_settings(source)
     if config is None: config = read_optional(source, "config.json")
     family, names = choose_family(settings | given, config, families, chosen)
     given = check_settings(given, family)
     settings = {"tokenizer_class": family.tokenizer_class} | family.tokens | settings | given
     if chosen: settings["tokenizer_class"] = chosen.tokenizer_class
-    numbered, special = list_tokens(source, settings, family)
-    settings, loaded = text_settings(settings), read_backend(source)
+    settings, numbered, special = list_tokens(source, settings, family)
+    loaded = read_backend(source)
     backend, family = make_backend(source, settings, family, loaded, chosen)
     add_numbered(backend, numbered, source.name)
-    new = {token_text(given[name]) for name in NAMES if given.get(name)}
+    new = {as_added(given[name]).content for name in NAMES if given.get(name)}
     add_special(backend, special, settings, new, "it" if loaded else " with ".join(family.files))
     if family.model: surround(backend, settings, family)
     if loaded: tell_difference(loaded, backend, settings, family, source.name)
     return backend, settings, names
-
-# %% ../nbs/05_vocabulary.ipynb #merges-model-cell
-def read_merges(vocab_file: Path, merges_file: Path) -> models.BPE:
-    "Return the model in a `vocab.json` and a `merges.txt`."
-    return models.BPE.from_file(str(vocab_file), str(merges_file))
 
 # %% ../nbs/05_vocabulary.ipynb #byte-level-steps-cell
 def set_byte_level_steps(backend: Tokenizer, settings: dict) -> None:
@@ -484,8 +466,9 @@ def set_byte_level_steps(backend: Tokenizer, settings: dict) -> None:
 
 
 ROBERTA_TOKENIZER = TokenizerFacts(
-    "RobertaTokenizer", ("vocab.json", "merges.txt"), ROBERTA_TOKENS, read_merges, models.BPE,
-    set_byte_level_steps, {"add_prefix_space": False, "trim_offsets": True}, like_roberta=True)
+    "RobertaTokenizer", ("vocab.json", "merges.txt"), ROBERTA_TOKENS, models.BPE.from_file,
+    models.BPE, set_byte_level_steps, {"add_prefix_space": False, "trim_offsets": True},
+    like_roberta=True)
 
 # %% ../nbs/05_vocabulary.ipynb #unigram-steps-cell
 def set_unigram_steps(backend: Tokenizer, settings: dict) -> None:
@@ -520,20 +503,15 @@ ALBERT_TOKENIZER = TokenizerFacts(
 # %% ../nbs/05_vocabulary.ipynb #empty-model-cell
 def empty_model(model: dict, renamed: dict[str, str]) -> dict:
     "Empty the vocabulary of a tokenizer.json's model; return what its trainer has to know of it."
-    kind, options = model["type"], {}
-    if kind == "Unigram":
-        unknown = model["vocab"][model["unk_id"] or 0][0]
-        options["unk_token"] = renamed.get(unknown, unknown)
-        model |= {"unk_id": 0, "vocab": [[options["unk_token"], 0.0]]}
-        return options
-    model["vocab"] = {}
-    if model.get("unk_token"):
-        model["unk_token"] = renamed.get(model["unk_token"], model["unk_token"])
-    if kind == "BPE":
-        model["merges"] = []
-        options = {name: model[name] for name in ("continuing_subword_prefix", "end_of_word_suffix")
-                   if model[name] is not None}
-    return options
+    unigram, unknown = model["type"] == "Unigram", model.get("unk_token")
+    if unigram: unknown = model["vocab"][model["unk_id"] or 0][0]
+    unknown = renamed.get(unknown, unknown)
+    if unigram:
+        model |= {"unk_id": 0, "vocab": [[unknown, 0.0]]}
+        return {"unk_token": unknown}
+    model |= {"vocab": {}, "unk_token": unknown} | ({"merges": []} if "merges" in model else {})
+    affixes = ("continuing_subword_prefix", "end_of_word_suffix")
+    return {name: model[name] for name in affixes if model.get(name) is not None}
 
 # %% ../nbs/05_vocabulary.ipynb #train-backend-cell
 TRAINERS = {"WordPiece": trainers.WordPieceTrainer, "BPE": trainers.BpeTrainer,
@@ -541,7 +519,7 @@ TRAINERS = {"WordPiece": trainers.WordPieceTrainer, "BPE": trainers.BpeTrainer,
 
 
 def train_backend(backend: Tokenizer, texts: Iterable, vocab_size: int, length: int | None,
-                  new: list, renamed: dict[str, str], options: dict) -> Tokenizer:
+                  new: list[AddedToken], renamed: dict[str, str], options: dict) -> Tokenizer:
     "Return a backend with the same steps and another vocabulary, learned from texts."
     content = json.loads(backend.to_str())
     added, kind = content.pop("added_tokens"), content["model"]["type"]
@@ -552,8 +530,7 @@ def train_backend(backend: Tokenizer, texts: Iterable, vocab_size: int, length: 
         options = {"initial_alphabet": pre_tokenizers.ByteLevel.alphabet()} | options
     special = [as_added(token | {"content": renamed.get(token["content"], token["content"])})
                for token in added if token["special"] or kind == "Unigram"]
-    trainer = TRAINERS[kind](vocab_size=vocab_size, special_tokens=[*special, *map(as_added, new)],
-                             **options)
+    trainer = TRAINERS[kind](vocab_size=vocab_size, special_tokens=[*special, *new], **options)
     fresh.train_from_iterator(texts, trainer=trainer, length=length)
     renew_ends(fresh, renamed, backend.post_processor)
     return fresh
