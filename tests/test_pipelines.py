@@ -40,6 +40,15 @@ def same(ours, theirs, path: str = "") -> None:
     else: assert type(ours) is type(theirs) and ours == theirs, path
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    "Models as small as these lose more time waiting for a second thread than it saves."
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     "Return a function that saves a small random checkpoint, once for each kind."
@@ -188,7 +197,9 @@ def test_questions_come_in_every_form(oracles):
     question = question_answering.QUESTIONS[0]
     one = {"question": question, "context": context}
     expected = oracle(question=question, context=context)
-    for answer in (oracle(question, context), oracle(one), oracle([one]), oracle(question=[question], context=context)): assert answer == expected
+    for answer in (oracle(question, context), oracle(question, context=context), oracle(one),
+                   oracle([one]), oracle(question=[question], context=context)):
+        assert answer == expected
     several = oracle([one, one | {"question": "kaba"}])
     same(several, list(oracle(each for each in [one, one | {"question": "kaba"}])))
     same(several, oracle(question=[question, "kaba"], context=context))
@@ -290,6 +301,8 @@ def test_a_checkpoint_by_name_or_as_objects(checkpoint):
         same(pipe(TEXTS), expected)
     assert pipeline("ner", folder, dtype="bfloat16").model.dtype == torch.bfloat16
     assert pipeline("ner", folder, torch_dtype=torch.float16).model.dtype == torch.float16
+    for model_kwargs in ({"dtype": "bfloat16"}, {"torch_dtype": torch.bfloat16}):
+        assert pipeline("ner", folder, model_kwargs=model_kwargs).model.dtype == torch.bfloat16
     named = pipeline("ner", folder, model_kwargs={"id2label": {n: f"L{n}" for n in range(5)}})
     assert named("the king", ignore_labels=[])[0]["entity"][0] == "L"
 
@@ -361,8 +374,14 @@ MISTAKES = [
     (TypeError, "takes an encoder without a head, but this model is a BertForMaskedLM. Give its model.encoder",
      lambda make, tok: pipeline("feature-extraction", load(make("BertForMaskedLM"), "MaskedLM"), tokenizer=tok)),
     (ValueError, "The model is in training mode", lambda make, tok: pipeline("fill-mask", load(make("BertForMaskedLM"), "MaskedLM").train(), tokenizer=tok)("a [MASK]")),
-    (ValueError, "dtype are for loading, but the model is loaded already",
+    (ValueError, "dtype: only for loading, but the model is loaded already",
      lambda make, tok: pipeline("fill-mask", load(make("BertForMaskedLM"), "MaskedLM"), tokenizer=tok, dtype="float16")),
+    (ValueError, "revision: only for loading, but the model is loaded already",
+     lambda make, tok: pipeline("fill-mask", load(make("BertForMaskedLM"), "MaskedLM"), tokenizer=tok, revision="main")),
+    (ValueError, "dtype: given twice, also in model_kwargs",
+     lambda make, tok: pipeline("ner", make("BertForMaskedLM"), dtype="auto", model_kwargs={"dtype": "auto"})),
+    (TypeError, "dtype is given twice, once by its older name",
+     lambda make, tok: pipeline("ner", make("BertForMaskedLM"), dtype="auto", torch_dtype="auto")),
     (ValueError, "framework is 'tf'; expected one of None, 'pt'", lambda make, tok: pipeline("fill-mask", make("BertForMaskedLM"), framework="tf")),
     (ValueError, "trust_remote_code is True", lambda make, tok: pipeline("fill-mask", make("BertForMaskedLM"), trust_remote_code=True)),
     (ValueError, "device is 1.5; give one device", lambda make, tok: pipeline("fill-mask", make("BertForMaskedLM"), device=1.5)),
@@ -388,6 +407,8 @@ MISTAKES = [
     (TypeError, "a text is 3; expected a str", lambda make, tok: name(make)([["a", 3]], is_split_into_words=True)),
     (ValueError, "give question=… and context=…", lambda make, tok: ask(make)(question="who")),
     (ValueError, "give question=… and context=…", lambda make, tok: ask(make)(question="who", context=["a", "b"])),
+    (ValueError, "give question=… and context=…", lambda make, tok: ask(make)({"question": "a", "context": "b"}, {"question": "c", "context": "d"})),
+    (TypeError, "multiple values for argument 'question'", lambda make, tok: ask(make)({"question": "a", "context": "b"}, question="c")),
     (ValueError, "2 questions, but 1 contexts", lambda make, tok: ask(make)(question=["who", "what"], context=["a"])),
     (ValueError, "the question or its context is empty", lambda make, tok: ask(make)(question="who", context="")),
     (TypeError, "Input 1: a text is None; expected a str. An input is {'question'", lambda make, tok: ask(make)([{"question": "a", "context": "b"}, {"question": "a"}])),

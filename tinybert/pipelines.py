@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['BATCH_TOKENS', 'HELD', 'INSTEAD', 'UNDERSTOOD', 'FUNCTIONS', 'WORD_SCORES', 'STRATEGIES', 'PIPELINES', 'ALIASES',
            'HUB_OPTIONS', 'split_windows', 'stack_windows', 'length_batches', 'keywords', 'check_keywords', 'unwrap',
-           'check_model', 'check_call', 'longest_input', 'find_device', 'Pipeline', 'encode_item', 'run_windows',
-           'answer_all', 'encode_text', 'check_text', 'check_count', 'find_targets', 'fill_place', 'FillMaskPipeline',
+           'check_model', 'check_call', 'find_device', 'Pipeline', 'encode_item', 'run_windows', 'answer_all',
+           'encode_text', 'check_text', 'check_count', 'find_targets', 'fill_place', 'FillMaskPipeline',
            'choose_function', 'TextClassificationPipeline', 'continues_word', 'read_tokens', 'join_tokens',
-           'name_tokens', 'group_entities', 'find_entities', 'join_windows', 'token_windows',
-           'TokenClassificationPipeline', 'find_spans', 'span_to_text', 'question_windows', 'rank_answers',
-           'pair_questions', 'read_question', 'QuestionAnsweringPipeline', 'FeatureExtractionPipeline', 'find_pipeline',
-           'load_parts', 'sort_options', 'pipeline']
+           'group_entities', 'find_entities', 'join_windows', 'token_windows', 'TokenClassificationPipeline',
+           'find_spans', 'span_to_text', 'question_windows', 'rank_answers', 'pair_questions', 'read_question',
+           'QuestionAnsweringPipeline', 'FeatureExtractionPipeline', 'find_pipeline', 'load_parts', 'pipeline']
 
 # %% ../nbs/11_pipelines.ipynb #export-imports
 import difflib, inspect, re
@@ -27,7 +26,7 @@ from .auto import (
     AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer)
 from .checkpoint import Checkpoint, logger
 from .config import PreTrainedConfig, check_names
-from .embedding import token_batches
+from .embedding import count_rows, token_batches
 from .encoding import BatchEncoding, PreTrainedTokenizer, check_option
 from .heads import (
     EncoderWithHead, ForMaskedLM, ForQuestionAnswering, ForSequenceClassification,
@@ -83,14 +82,15 @@ UNDERSTOOD = {  # an option of transformers → the values that ask for what hap
     "feature_extractor": (None,), "image_processor": (None,), "processor": (None,)}
 
 
-def check_keywords(owner: str, given: dict, known: Iterable[str]) -> dict:
+def check_keywords(task: str, given: dict, known: Iterable[str], none_counts: tuple) -> dict:
     "Return the options that say something; raise TypeError or ValueError for others."
     for name in given.keys() & INSTEAD.keys() - set(known):
-        raise TypeError(f"{owner} has no option {name!r}; write {INSTEAD[name]} instead.")
+        raise TypeError(f"{task} has no option {name!r}; write {INSTEAD[name]} instead.")
     for name in given.keys() & UNDERSTOOD.keys(): check_option(name, given[name], UNDERSTOOD[name])
     given = {name: value for name, value in given.items() if name not in UNDERSTOOD}
-    check_names(given, list(known), owner, "option")
-    return given
+    check_names(given, list(known), task, "option")
+    return {name: value for name, value in given.items()
+            if value is not None or name in none_counts}
 
 # %% ../nbs/11_pipelines.ipynb #unwrap-cell
 def unwrap(model: torch.nn.Module) -> PreTrainedModel:
@@ -113,21 +113,16 @@ def check_model(kind: type, model: PreTrainedModel, tokenizer: PreTrainedTokeniz
                         f"AutoTokenizer.from_pretrained(…).")
 
 # %% ../nbs/11_pipelines.ipynb #check-call
-def check_call(model: PreTrainedModel, inputs: object, batch_size: int | None) -> None:
-    "Raise ValueError for a model in training mode, TypeError for what can't be texts."
+def check_call(pipe: object, inputs: object, batch_size: int | None) -> int | None:
+    "Return the limit on a batch; raise ValueError in training mode, TypeError for what isn't text."
+    if batch_size is None: batch_size = pipe.batch_size
     if batch_size is not None: check_count("batch_size", batch_size)
-    if model.training:
+    if pipe.model.training:
         raise ValueError("The model is in training mode, so dropout would make its answers random. "
                          "Call model.eval() first.")
     if not hasattr(inputs, "__iter__") and not hasattr(inputs, "__getitem__"):
         raise TypeError(f"the input is {inputs!r}; give one text, or several in a list.")
-
-# %% ../nbs/11_pipelines.ipynb #longest-input
-def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizer) -> int:
-    "Return how many tokens a model takes at most, special tokens included."
-    encoder = model.encoder if isinstance(model, EncoderWithHead) else model
-    limit = model.config.max_position_embeddings - encoder.first_position
-    return min(limit, tokenizer.model_max_length)
+    return batch_size
 
 # %% ../nbs/11_pipelines.ipynb #find-device
 def find_device(device: torch.device | str | int | dict) -> torch.device:
@@ -158,7 +153,9 @@ class Pipeline:
         check_model(type(self), model, tokenizer)
         if device is not None: model.to(find_device(device))
         self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
-        self.config, self.max_length = unwrap(model).config, longest_input(unwrap(model), tokenizer)
+        inner = unwrap(model)
+        rows = count_rows(inner.encoder if isinstance(inner, EncoderWithHead) else inner)
+        self.config, self.max_length = inner.config, min(rows, tokenizer.model_max_length)
         self.options = keywords(self.preprocess) | keywords(self.postprocess)
         self.options = self.choose(options)
 
@@ -166,22 +163,20 @@ class Pipeline:
 
     def choose(self, given: dict) -> dict:
         "Return all options, the given ones before the others; raise an error if one is wrong."
-        given = check_keywords(self.task, given, self.options)
-        given = {name: value for name, value in given.items()
-                 if value is not None or name in self.none_counts}
+        given = check_keywords(self.task, given, self.options, self.none_counts)
         return self.prepare(self.options | given)
 
-    def __call__(self, inputs: object, *, batch_size: int | None = None, **options) -> object:
+    def __call__(self, inputs: object,  # one text, or several: a list, a column, a generator
+        *, batch_size: int | None = None,  # None: what the pipeline was made with
+        **options,  # the task's own, for this call
+    ) -> object:  # an answer, a list of answers, or a generator
         "Return the answer for one input, a list for several, a generator for a generator."
-        batch_size = self.batch_size if batch_size is None else batch_size
-        check_call(self.model, inputs, batch_size)
-        options = self.choose(options)
-        answers = answer_all(self, inputs, batch_size, options)
+        batch_size = check_call(self, inputs, batch_size)
+        answers = answer_all(self, inputs, batch_size, self.choose(options))
         if isinstance(inputs, (str, dict)): return next(answers)
         return list(answers) if hasattr(inputs, "__len__") else answers
 
-    # What a task may override, besides its preprocess and postprocess
-    def prepare(self, options: dict) -> dict: return options  # checked, before any text is read
+    def prepare(self, options: dict) -> dict: return options  # a task may check its options here
     def read(self, output: ModelOutput, row: int, window: dict) -> Tensor:
         return output[0][row, :len(window["input_ids"])]  # one row for each token
 
@@ -410,16 +405,6 @@ def join_tokens(tokenizer: PreTrainedTokenizer, tokens: list[dict], strategy: st
              "scores": WORD_SCORES[strategy](torch.stack([token["scores"] for token in word])),
              "start": word[0]["start"], "end": word[-1]["end"]} for word in words]
 
-# %% ../nbs/11_pipelines.ipynb #name-tokens
-def name_tokens(tokens: list[dict], id2label: dict[int, str]) -> list[dict]:
-    "Return tokens or words with their best label, and its score."
-    entities = []
-    for token in tokens:
-        score, label = token["scores"].max(dim=0)
-        kept = {key: token[key] for key in ("index", "word", "start", "end") if key in token}
-        entities.append({"entity": id2label[label.item()], "score": score.item()} | kept)
-    return entities
-
 # %% ../nbs/11_pipelines.ipynb #group-entities
 def group_entities(tokenizer: PreTrainedTokenizer, entities: list[dict]) -> list[dict]:
     "Return neighbors with the same tag as one entity; a `B-` always begins a new one."
@@ -436,12 +421,15 @@ def group_entities(tokenizer: PreTrainedTokenizer, entities: list[dict]) -> list
              "start": group[0]["start"], "end": group[-1]["end"]} for group in groups]
 
 # %% ../nbs/11_pipelines.ipynb #find-entities
-def find_entities(tokenizer: PreTrainedTokenizer, window: dict, config: PreTrainedConfig,
+def find_entities(tokenizer: PreTrainedTokenizer, window: dict, id2label: dict[int, str],
                   strategy: str) -> list[dict]:
-    "Return a window's tokens, or its entities, with labels and scores."
-    tokens = read_tokens(tokenizer, window)
+    "Return a window's tokens, or its entities, with their best label and its score."
+    tokens, entities = read_tokens(tokenizer, window), []
     if strategy in WORD_SCORES: tokens = join_tokens(tokenizer, tokens, strategy)
-    entities = name_tokens(tokens, config.id2label)
+    for token in tokens:
+        score, label = token["scores"].max(dim=0)
+        kept = {key: token[key] for key in ("index", "word", "start", "end") if key in token}
+        entities.append({"entity": id2label[label.item()], "score": score.item()} | kept)
     return entities if strategy == "none" else group_entities(tokenizer, entities)
 
 # %% ../nbs/11_pipelines.ipynb #join-windows
@@ -497,7 +485,8 @@ class TokenClassificationPipeline(Pipeline):
     ) -> list[dict]:
         found = []
         for window in windows:
-            entities = find_entities(self.tokenizer, window, self.config, aggregation_strategy)
+            entities = find_entities(self.tokenizer, window, self.config.id2label,
+                                     aggregation_strategy)
             found += [entity for entity in entities
                       if (entity.get("entity") or entity["entity_group"]) not in ignore_labels]
         return join_windows(found) if len(windows) > 1 else found
@@ -582,11 +571,12 @@ def rank_answers(windows: list[dict], top_k: int, max_answer_len: int,
     return sorted(ranked, key=lambda answer: answer["score"], reverse=True)[:top_k]
 
 # %% ../nbs/11_pipelines.ipynb #pair-questions
-def pair_questions(question: str | list[str], context: str | list[str]) -> dict | list[dict]:
-    "Return questions with their contexts; one context may serve several questions."
+def pair_questions(question: object, context: str | list[str] | None) -> object:
+    "Return dictionaries of a question and its context; one context may serve several questions."
+    if context is None and question is not None and not isinstance(question, str): return question
     if isinstance(question, str) and isinstance(context, str):
         return {"question": question, "context": context}
-    if isinstance(question, str) or question is None or context is None:
+    if question is None or context is None or isinstance(question, (str, dict)):
         raise ValueError("give question=… and context=…, both a str, or both a list of str; "
                          "several questions may also share one context.")
     if isinstance(context, str): context = [context] * len(question)
@@ -620,9 +610,8 @@ class QuestionAnsweringPipeline(Pipeline):
         doc_stride: int | None = None,  # overlap of windows; None: 128, or half of what's there
         max_question_len: int | None = None,  # longer questions are cut; None: not
     ) -> list[dict]:
-        question, context = read_question(item)
         limit = max_seq_len or min(self.max_length, 384)
-        return question_windows(self.tokenizer, question, context, limit, doc_stride,
+        return question_windows(self.tokenizer, *read_question(item), limit, doc_stride,
                                 max_question_len)
 
     def read(self, output: ModelOutput, row: int, window: dict) -> Tensor:
@@ -639,11 +628,12 @@ class QuestionAnsweringPipeline(Pipeline):
                                align_to_words)
         return answers[0] if len(answers) == 1 else answers
 
-    def __call__(self, *inputs: object, question: str | list[str] | None = None,
-                 context: str | list[str] | None = None, batch_size: int | None = None, **options):
+    def __call__(self,
+        question: object = None,  # a str, several, or dictionaries with "question" and "context"
+        context: str | list[str] | None = None,  # where to look, for all questions or for each
+        *, batch_size: int | None = None, **options) -> object:
         "Return the answer, or `top_k` of them; a list for several questions."
-        if len(inputs) == 2: question, context = inputs
-        given = inputs[0] if len(inputs) == 1 else pair_questions(question, context)
+        given = pair_questions(question, context)
         if isinstance(given, list) and len(given) == 1: given = given[0]
         return super().__call__(given, batch_size=batch_size, **options)
 
@@ -685,34 +675,28 @@ def find_pipeline(task: str) -> type:
     raise ValueError(f"there is no task {task!r}. {hint}")
 
 # %% ../nbs/11_pipelines.ipynb #load-parts
-def load_parts(kind: type, model: object, tokenizer: object, hub: dict, options: dict) -> tuple:
+HUB_OPTIONS = [each.name for each in fields(Checkpoint)][1:]  # revision, cache_dir, token …
+
+
+def load_parts(kind: type, model: object, tokenizer: object, options: dict) -> tuple:
     "Return model and tokenizer, loaded if given by name; raise ValueError for a missing head."
-    if isinstance(model, (str, PathLike)):
+    hub = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
+    if isinstance(options.get("config"), (str, PathLike)):
+        options["config"] = AutoConfig.from_pretrained(options["config"], **hub)
+    loaded = not isinstance(model, (str, PathLike))
+    if not loaded:
         name, tokenizer = str(model), model if tokenizer is None else tokenizer
         model, found = kind.auto.from_pretrained(name, output_loading_info=True, **hub, **options)
         if new := found["missing_keys"]:
             raise ValueError(f"{name!r} wasn't trained for {kind.task}: it lacks "
                              f"{', '.join(sorted(new))}, which would be random. Choose a "
                              f"checkpoint with this head, or train it first and give the model.")
-    elif options:
-        raise ValueError(f"{', '.join(options)} are for loading, but the model is loaded already.")
     if isinstance(tokenizer, (str, PathLike)):
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, **hub)
+    elif loaded: options = options | hub
+    if loaded and options:
+        raise ValueError(f"{', '.join(options)}: only for loading, but the model is loaded already.")
     return model, tokenizer
-
-# %% ../nbs/11_pipelines.ipynb #hub-options
-HUB_OPTIONS = [each.name for each in fields(Checkpoint)][1:]  # revision, cache_dir, token …
-
-
-def sort_options(dtype: object, config: object, model_kwargs: dict | None,
-                 **hub: object) -> tuple[dict, dict]:
-    "Return the options that choose a checkpoint, and those for loading its model."
-    given = {**(model_kwargs or {}), "dtype": dtype, "config": config, **hub}
-    given = {name: value for name, value in given.items() if value is not None}
-    hub = {name: given.pop(name) for name in HUB_OPTIONS if name in given}
-    if isinstance(config, (str, PathLike)):
-        given["config"] = AutoConfig.from_pretrained(config, **hub)
-    return hub, given
 
 # %% ../nbs/11_pipelines.ipynb #pipeline-cell
 def pipeline(
@@ -731,15 +715,18 @@ def pipeline(
     pipeline_class: type | None = None,  # a class of your own, instead of the task's
     batch_size: int | None = None,  # limit on a batch's windows; None: only tokens count
     **options,  # the task's own, for all calls; an unknown one raises TypeError
-) -> Pipeline:
+) -> Pipeline:  # call it with a text, or with several
     "Return what answers a task; raise TypeError, ValueError or OSError for what can't."
     kind = pipeline_class or find_pipeline(task)
     if model is None:
         raise ValueError(f"there's no default model for {task}: give model=…, a name, a folder, or "
                          f"what {kind.auto.__name__}.from_pretrained(…) returns.")
-    hub, loading = sort_options(dtype or torch_dtype, config, model_kwargs, revision=revision,
-                                token=token)
-    model, tokenizer = load_parts(kind, model, tokenizer, hub, loading)
+    loading = {"dtype": dtype, "torch_dtype": torch_dtype, "config": config, "revision": revision,
+               "token": token}
+    loading = {name: value for name, value in loading.items() if value is not None}
+    if twice := loading.keys() & (model_kwargs or {}).keys():
+        raise ValueError(f"{', '.join(twice)}: given twice, also in model_kwargs.")
+    model, tokenizer = load_parts(kind, model, tokenizer, {**(model_kwargs or {}), **loading})
     if None not in (device, device_map):
         raise ValueError("device and device_map are given; give one of them.")
     device = device_map if device is None else device
