@@ -695,7 +695,8 @@ def load_parts(kind: type, model: object, tokenizer: object, options: dict) -> t
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, **hub)
     elif loaded: options = options | hub
     if loaded and options:
-        raise ValueError(f"{', '.join(options)}: only for loading, but the model is loaded already.")
+        raise ValueError(f"{', '.join(options)}: only for loading, but the model is loaded "
+                         f"already.")
     return model, tokenizer
 
 # %% ../nbs/11_pipelines.ipynb #pipeline-cell
