@@ -6,9 +6,8 @@
 __all__ = ['AutoConfig', 'AutoModel', 'AutoModelForMaskedLM', 'AutoModelForSequenceClassification',
            'AutoModelForTokenClassification', 'AutoModelForQuestionAnswering', 'AutoModelForNextSentencePrediction',
            'AutoModelForPreTraining', 'AutoModelForMultipleChoice', 'BertTokenizer', 'AutoTokenizer',
-           'BertTokenizerFast', 'DistilBertTokenizer', 'DistilBertTokenizerFast', 'RobertaTokenizer',
-           'RobertaTokenizerFast', 'XLMRobertaTokenizer', 'CamembertTokenizer', 'ElectraTokenizer', 'MPNetTokenizer',
-           'AlbertTokenizer']
+           'BertTokenizerFast', 'DistilBertTokenizer', 'RobertaTokenizer', 'XLMRobertaTokenizer', 'CamembertTokenizer',
+           'ElectraTokenizer', 'MPNetTokenizer', 'AlbertTokenizer', 'DistilBertTokenizerFast', 'RobertaTokenizerFast']
 
 # %% ../nbs/09_choosing.ipynb #3dc142d5
 from .checkpoint import Checkpoint, opens_checkpoint
@@ -89,12 +88,34 @@ class AutoTokenizer(BertTokenizer):
 
 # %% ../nbs/09_choosing.ipynb #family-tokenizers
 class BertTokenizerFast(BertTokenizer): "Load a tokenizer as BERT's."
-class DistilBertTokenizer(BertTokenizer): facts = FAMILIES["distilbert"].tokenizer
+
+class DistilBertTokenizer(BertTokenizer):
+    "Load a tokenizer as DistilBERT's."
+    facts = FAMILIES["distilbert"].tokenizer
+
+class RobertaTokenizer(BertTokenizer):
+    "Load a tokenizer as RoBERTa's."
+    facts = FAMILIES["roberta"].tokenizer
+
+class XLMRobertaTokenizer(BertTokenizer):
+    "Load a tokenizer as XLM-RoBERTa's."
+    facts = FAMILIES["xlm-roberta"].tokenizer
+
+class CamembertTokenizer(BertTokenizer):
+    "Load a tokenizer as CamemBERT's."
+    facts = FAMILIES["camembert"].tokenizer
+
+class ElectraTokenizer(BertTokenizer):
+    "Load a tokenizer as ELECTRA's."
+    facts = FAMILIES["electra"].tokenizer
+
+class MPNetTokenizer(BertTokenizer):
+    "Load a tokenizer as MPNet's."
+    facts = FAMILIES["mpnet"].tokenizer
+
+class AlbertTokenizer(BertTokenizer):
+    "Load a tokenizer as ALBERT's."
+    facts = FAMILIES["albert"].tokenizer
+
 class DistilBertTokenizerFast(DistilBertTokenizer): "Load a tokenizer as DistilBERT's."
-class RobertaTokenizer(BertTokenizer): facts = FAMILIES["roberta"].tokenizer
 class RobertaTokenizerFast(RobertaTokenizer): "Load a tokenizer as RoBERTa's."
-class XLMRobertaTokenizer(BertTokenizer): facts = FAMILIES["xlm-roberta"].tokenizer
-class CamembertTokenizer(BertTokenizer): facts = FAMILIES["camembert"].tokenizer
-class ElectraTokenizer(BertTokenizer): facts = FAMILIES["electra"].tokenizer
-class MPNetTokenizer(BertTokenizer): facts = FAMILIES["mpnet"].tokenizer
-class AlbertTokenizer(BertTokenizer): facts = FAMILIES["albert"].tokenizer
