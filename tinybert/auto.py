@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['AutoConfig', 'AutoModel', 'AutoModelForMaskedLM', 'AutoModelForSequenceClassification',
            'AutoModelForTokenClassification', 'AutoModelForQuestionAnswering', 'AutoModelForNextSentencePrediction',
-           'AutoModelForPreTraining', 'AutoModelForMultipleChoice', 'BertTokenizer', 'AutoTokenizer',
-           'BertTokenizerFast', 'DistilBertTokenizer', 'RobertaTokenizer', 'XLMRobertaTokenizer', 'CamembertTokenizer',
-           'ElectraTokenizer', 'MPNetTokenizer', 'AlbertTokenizer', 'DistilBertTokenizerFast', 'RobertaTokenizerFast']
+           'AutoModelForPreTraining', 'AutoModelForMultipleChoice', 'AutoTokenizer', 'BertTokenizer',
+           'DistilBertTokenizer', 'RobertaTokenizer', 'XLMRobertaTokenizer', 'CamembertTokenizer', 'ElectraTokenizer',
+           'MPNetTokenizer', 'AlbertTokenizer', 'BertTokenizerFast', 'DistilBertTokenizerFast', 'RobertaTokenizerFast']
 
 # %% ../nbs/09_choosing.ipynb #3dc142d5
 from .checkpoint import Checkpoint, opens_checkpoint
@@ -77,45 +77,26 @@ class AutoModelForPreTraining(AutoModel): "Choose the class for both of BERT's p
 class AutoModelForMultipleChoice(AutoModel): "Choose the class that picks one of several texts."
 
 # %% ../nbs/09_choosing.ipynb #bert-tokenizer
-class BertTokenizer(PreTrainedTokenizer):
-    "Load a tokenizer as BERT's, whatever its files say (`transformers.BertTokenizer`)."
+class AutoTokenizer(PreTrainedTokenizer):
+    "Load a tokenizer as a checkpoint's files ask for it (`transformers.AutoTokenizer`)."
     families = {model_type: family.tokenizer for model_type, family in FAMILIES.items()}
-    facts = FAMILIES["bert"].tokenizer
 
-class AutoTokenizer(BertTokenizer):
-    "Load a checkpoint's tokenizer (`transformers.AutoTokenizer`)."
-    facts = None  # those that its files ask for
+    def __init_subclass__(cls, model_type: str | None = None):
+        if model_type is not None: cls.facts = cls.families[model_type]
+
+class BertTokenizer(AutoTokenizer, model_type="bert"):
+    "Load a tokenizer as BERT's, whatever its files say (`transformers.BertTokenizer`)."
 
 # %% ../nbs/09_choosing.ipynb #family-tokenizers
-class BertTokenizerFast(BertTokenizer): "Load a tokenizer as BERT's."
-
-class DistilBertTokenizer(BertTokenizer):
+class DistilBertTokenizer(AutoTokenizer, model_type="distilbert"):
     "Load a tokenizer as DistilBERT's."
-    facts = FAMILIES["distilbert"].tokenizer
-
-class RobertaTokenizer(BertTokenizer):
-    "Load a tokenizer as RoBERTa's."
-    facts = FAMILIES["roberta"].tokenizer
-
-class XLMRobertaTokenizer(BertTokenizer):
+class RobertaTokenizer(AutoTokenizer, model_type="roberta"): "Load a tokenizer as RoBERTa's."
+class XLMRobertaTokenizer(AutoTokenizer, model_type="xlm-roberta"):
     "Load a tokenizer as XLM-RoBERTa's."
-    facts = FAMILIES["xlm-roberta"].tokenizer
-
-class CamembertTokenizer(BertTokenizer):
-    "Load a tokenizer as CamemBERT's."
-    facts = FAMILIES["camembert"].tokenizer
-
-class ElectraTokenizer(BertTokenizer):
-    "Load a tokenizer as ELECTRA's."
-    facts = FAMILIES["electra"].tokenizer
-
-class MPNetTokenizer(BertTokenizer):
-    "Load a tokenizer as MPNet's."
-    facts = FAMILIES["mpnet"].tokenizer
-
-class AlbertTokenizer(BertTokenizer):
-    "Load a tokenizer as ALBERT's."
-    facts = FAMILIES["albert"].tokenizer
-
+class CamembertTokenizer(AutoTokenizer, model_type="camembert"): "Load a tokenizer as CamemBERT's."
+class ElectraTokenizer(AutoTokenizer, model_type="electra"): "Load a tokenizer as ELECTRA's."
+class MPNetTokenizer(AutoTokenizer, model_type="mpnet"): "Load a tokenizer as MPNet's."
+class AlbertTokenizer(AutoTokenizer, model_type="albert"): "Load a tokenizer as ALBERT's."
+class BertTokenizerFast(BertTokenizer): "Load a tokenizer as BERT's."
 class DistilBertTokenizerFast(DistilBertTokenizer): "Load a tokenizer as DistilBERT's."
 class RobertaTokenizerFast(RobertaTokenizer): "Load a tokenizer as RoBERTa's."

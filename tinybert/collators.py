@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TOKEN_COLUMNS', 'as_columns', 'stack', 'label_dtype', 'as_arrays', 'default_data_collator', 'DefaultDataCollator',
-           'pad_columns', 'DataCollatorWithPadding', 'as_lists', 'pad_rows', 'check_labels',
+           'pad_columns', 'DataCollatorWithPadding', 'as_lists', 'pad_rows', 'check_token_labels',
            'DataCollatorForTokenClassification', 'mask_tokens', 'find_words', 'first_of_words', 'spread_over_words',
            'find_special', 'own_generator', 'pad_texts', 'check_masking', 'DataCollatorForLanguageModeling']
 
@@ -142,7 +142,7 @@ def pad_rows(rows: list, width: int, value: object, side: str) -> Tensor:
                          for row, rest in zip(rows, rests)], dtype=torch.int64)
 
 # %% ../nbs/12_collators.ipynb #check-labels-cell
-def check_labels(rows: list, input_ids: list, ignored: int) -> None:
+def check_token_labels(rows: list, input_ids: list, ignored: int) -> None:
     "Raise ValueError for a row of labels that doesn't have one for each token."
     for index, (row, ids) in enumerate(zip(rows, input_ids)):
         several = isinstance(row, (list, tuple))
@@ -172,7 +172,7 @@ class DataCollatorForTokenClassification:
                             self.pad_to_multiple_of)
         if labels is not None:
             rows = as_lists(labels)
-            check_labels(rows, columns["input_ids"], self.label_pad_token_id)
+            check_token_labels(rows, columns["input_ids"], self.label_pad_token_id)
             batch[name] = pad_rows(rows, batch["input_ids"].shape[1], self.label_pad_token_id,
                                    self.tokenizer.padding_side)
         return as_arrays(batch, return_tensors or self.return_tensors)
