@@ -734,3 +734,12 @@ def test_the_tokenizer_of_another_family_is_not_taken_for_berts(tmp_path):
 def test_both_names_load_the_same_class(minilm):
     assert isinstance(AutoTokenizer.from_pretrained(minilm), BertTokenizer)
     assert BertTokenizer.from_pretrained(minilm)("Hello!")["input_ids"] == [101, 7592, 999, 102]
+
+
+def test_a_pair_with_an_empty_second_text_stays_a_pair(minilm):
+    "transformers makes a single text of it where one text is given, and a pair in a list."
+    ours = AutoTokenizer.from_pretrained(minilm)
+    theirs = transformers.AutoTokenizer.from_pretrained(minilm)
+    pair = [101, 1037, 102, 102]
+    assert ours("a", "")["input_ids"] == ours(["a"], [""])["input_ids"][0] == pair
+    assert theirs(["a"], [""])["input_ids"][0] == pair and theirs("a", "")["input_ids"] == pair[:3]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['AutoConfig', 'AutoModel', 'AutoModelForMaskedLM', 'AutoModelForSequenceClassification',
            'AutoModelForTokenClassification', 'AutoModelForQuestionAnswering', 'AutoModelForNextSentencePrediction',
-           'AutoModelForPreTraining', 'AutoModelForMultipleChoice', 'AutoTokenizer', 'BertTokenizer',
+           'AutoModelForPreTraining', 'AutoModelForMultipleChoice', 'BertTokenizer', 'AutoTokenizer',
            'DistilBertTokenizer', 'RobertaTokenizer', 'XLMRobertaTokenizer', 'CamembertTokenizer', 'ElectraTokenizer',
            'MPNetTokenizer', 'AlbertTokenizer', 'BertTokenizerFast', 'DistilBertTokenizerFast', 'RobertaTokenizerFast']
 
@@ -77,26 +77,28 @@ class AutoModelForPreTraining(AutoModel): "Choose the class for both of BERT's p
 class AutoModelForMultipleChoice(AutoModel): "Choose the class that picks one of several texts."
 
 # %% ../nbs/09_choosing.ipynb #bert-tokenizer
-class AutoTokenizer(PreTrainedTokenizer):
-    "Load a tokenizer as a checkpoint's files ask for it (`transformers.AutoTokenizer`)."
+class BertTokenizer(PreTrainedTokenizer):
+    "Load a tokenizer as BERT's, whatever its files say (`transformers.BertTokenizer`)."
     families = {model_type: family.tokenizer for model_type, family in FAMILIES.items()}
+    facts = families["bert"]
 
     def __init_subclass__(cls, model_type: str | None = None):
         if model_type is not None: cls.facts = cls.families[model_type]
 
-class BertTokenizer(AutoTokenizer, model_type="bert"):
-    "Load a tokenizer as BERT's, whatever its files say (`transformers.BertTokenizer`)."
+class AutoTokenizer(BertTokenizer):
+    "Load a checkpoint's tokenizer (`transformers.AutoTokenizer`)."
+    facts = None  # those that its files ask for
 
 # %% ../nbs/09_choosing.ipynb #family-tokenizers
-class DistilBertTokenizer(AutoTokenizer, model_type="distilbert"):
+class DistilBertTokenizer(BertTokenizer, model_type="distilbert"):
     "Load a tokenizer as DistilBERT's."
-class RobertaTokenizer(AutoTokenizer, model_type="roberta"): "Load a tokenizer as RoBERTa's."
-class XLMRobertaTokenizer(AutoTokenizer, model_type="xlm-roberta"):
+class RobertaTokenizer(BertTokenizer, model_type="roberta"): "Load a tokenizer as RoBERTa's."
+class XLMRobertaTokenizer(BertTokenizer, model_type="xlm-roberta"):
     "Load a tokenizer as XLM-RoBERTa's."
-class CamembertTokenizer(AutoTokenizer, model_type="camembert"): "Load a tokenizer as CamemBERT's."
-class ElectraTokenizer(AutoTokenizer, model_type="electra"): "Load a tokenizer as ELECTRA's."
-class MPNetTokenizer(AutoTokenizer, model_type="mpnet"): "Load a tokenizer as MPNet's."
-class AlbertTokenizer(AutoTokenizer, model_type="albert"): "Load a tokenizer as ALBERT's."
+class CamembertTokenizer(BertTokenizer, model_type="camembert"): "Load a tokenizer as CamemBERT's."
+class ElectraTokenizer(BertTokenizer, model_type="electra"): "Load a tokenizer as ELECTRA's."
+class MPNetTokenizer(BertTokenizer, model_type="mpnet"): "Load a tokenizer as MPNet's."
+class AlbertTokenizer(BertTokenizer, model_type="albert"): "Load a tokenizer as ALBERT's."
 class BertTokenizerFast(BertTokenizer): "Load a tokenizer as BERT's."
 class DistilBertTokenizerFast(DistilBertTokenizer): "Load a tokenizer as DistilBERT's."
 class RobertaTokenizerFast(RobertaTokenizer): "Load a tokenizer as RoBERTa's."
