@@ -156,7 +156,7 @@ def run_head(
                                                 "output_attentions", "return_dict"])
     output = self.encode(inputs, output_hidden_states=hidden, output_attentions=attentions,
                          return_dict=True)
-    answer = self.predict(output, inputs)
+    answer = self.predict(output, inputs | labels)
     loss = self.loss(answer, **labels) if labels else None
     result = ModelOutput(loss=loss, **answer, hidden_states=output.hidden_states,
                          attentions=output.attentions)
@@ -242,6 +242,7 @@ class ForMaskedLM(HeadModel):
         activation = self.family.lm_activation or config.hidden_act
         if self.family.transforms: activation = config.classifier_activation
         self.lm_head = MaskedLMHead(config, activation)
+        self.sparse_prediction = getattr(config, "sparse_prediction", False)
 
     @property
     def tied_weights(self) -> dict[str, str]:  # second name in some files → the name here
@@ -260,7 +261,15 @@ class ForMaskedLM(HeadModel):
 
     def predict(self, output: ModelOutput, inputs: dict) -> dict[str, Tensor]:
         matrix = self.get_input_embeddings().weight
-        return {"logits": self.lm_head(output.last_hidden_state, matrix)}
+        hidden_states, labels = output.last_hidden_state, inputs.get("labels")
+        if self.sparse_prediction and labels is not None:
+            labels = check_labels("labels", labels, hidden_states.shape[:2], len(matrix))
+            hidden_states = hidden_states[labels != -100]  # (N, C)
+        return {"logits": self.lm_head(hidden_states, matrix)}  # (…, vocab_size)
+
+    def loss(self, answer: dict[str, Tensor], labels: Tensor) -> Tensor:
+        if self.sparse_prediction: labels = labels[labels != -100]  # (N,)
+        return super().loss(answer, labels)
 
 # %% ../nbs/08_heads.ipynb #make-transform
 def make_transform(family: Family, config: PreTrainedConfig) -> nn.Module:
