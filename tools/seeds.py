@@ -17,7 +17,7 @@ MINILM, MINI = "sentence-transformers/all-MiniLM-L6-v2", "tinybert-mini"
 SEEDS, FEW = range(5), range(3)
 BASE = dict(checkpoint=MINILM, learning_rate=1e-4, epochs=2, texts=None, pretrained=True, test=True)
 TRIAL = BASE | dict(test=False)  # choices are made on the validation part
-SMALL = BASE | dict(checkpoint=MINI, learning_rate=5e-4, epochs=4)
+SMALL = BASE | dict(checkpoint=MINI, learning_rate=5e-4, epochs=3)
 # Each group of runs: its settings, and the seeds of head, dropout and order of the texts. Those of `BASE` and `SMALL` are the lesson's.
 GROUPS = {
     "MiniLM": (BASE, SEEDS),

@@ -176,7 +176,8 @@ def loop_inputs() -> list[tuple[Tensor, Tensor, Tensor, float, int]]:
     draw = lambda *shape: torch.randn(shape, generator=generator)
     small = (torch.tensor([[0., 0.], [1., 0.]]), torch.tensor([[1., 2.], [3., 4.], [1., 0.]]),
              torch.tensor([0, 1, 1]), 0.5, 1)
-    return [small, (*small[:3], 0.5, 3), (draw(3, 4), draw(5, 4), torch.tensor([2, 0, 1, 1, 0]), 0.1, 4)]
+    large = draw(3, 4), draw(5, 4), torch.tensor([2, 0, 1, 1, 0]), 0.1, 4
+    return [small, (*small[:3], 0.5, 3), large]
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #loop
 @exercise(inputs=loop_inputs, hints=(
@@ -468,7 +469,7 @@ def paired_difference(first: list[bool], second: list[bool]) -> tuple[float, flo
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #paired-helper
 def only_one(first: list[bool], second: list[bool]) -> tuple[int, int, int]:
-    "Return how many texts only the first model gets right, only the second, and how many there are."
+    "Return how many texts only the first model gets right, only the second, and all texts."
     return sum(map(int.__gt__, first, second)), sum(map(int.__lt__, first, second)), len(first)
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #paired-turned
@@ -574,8 +575,8 @@ honest_number = question("honest_number", answer="d",
     reasons={
         "a": "The best of six results on the test part was picked *because* it's high on these "
              "texts. On other texts, expect less.",
-        "b": "That one was picked because it's high on the validation part. It's the right model to "
-             "take, but its validation accuracy is too good.",
+        "b": "That one was picked because it's high on the validation part. It's the right model "
+             "to take, but its validation accuracy is too good.",
         "c": "The model has seen these texts. Its accuracy on them says how well it has memorized "
              "them.",
         "e": "The other five models aren't the one that will be used, so a mean over all six says "
@@ -584,7 +585,7 @@ honest_number = question("honest_number", answer="d",
     hints=("For each choice, ask whether the texts that the accuracy was measured on had a part in "
            "training the model or in choosing it.",
            "Only one of the choices picks the model on one part and takes the number from a part "
-           "that nobody has used for anything."),
+           "that wasn't used for anything before."),
     why="The validation part chooses the model. Its accuracy there is too high, because it was "
         "chosen for being high. The test part had no say in it, so the accuracy there is what to "
         "expect of new texts of the same kind, give or take its standard error. The other five "
