@@ -1,7 +1,7 @@
 """Compute the results of the fine-tuning lesson that no single run can show, tinybert/course/fine_tuning.json:
-python -m tools.seeds computes what is missing, python -m tools.seeds NAME … computes these groups of runs anew."""
+python -m tools.seeds computes what is missing, of all groups of runs or of those that are named; --again computes them anew."""
 
-import json, random, sys
+import argparse, json, random
 from pathlib import Path
 
 import torch
@@ -63,16 +63,22 @@ def save(known: dict[str, list[dict]]) -> None:
     TARGET.write_text("{" + ",\n".join(groups) + "}\n")
 
 
-def main(names: list[str]) -> None:
+def main(names: list[str], again: bool) -> None:
     "Compute runs, and write the file after each."
     known = json.loads(TARGET.read_text()) if TARGET.exists() else {}
-    for name in names: known.pop(name, None)
-    for name, (settings, seeds) in GROUPS.items():
-        found = known.setdefault(name, [])
-        for seed in seeds[len(found):] if not names or name in names else ():
+    for name in names or GROUPS:
+        settings, seeds = GROUPS[name]
+        found = known[name] = [] if again else known.get(name, [])
+        for seed in seeds[len(found):]:
             found.append(run(**settings, seed=seed))
             print(f"{name}, seed {seed}: validation accuracy {found[-1]['validation']:.3f}", flush=True)
             save(known)
 
 
-if __name__ == "__main__": main(sys.argv[1:])
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(GROUPS))
+    parser.add_argument("--again", action="store_true", help="compute them anew")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - GROUPS.keys(): parser.error(f"no group {', '.join(unknown)}; give some of {', '.join(GROUPS)}")
+    main(arguments.names, arguments.again)
