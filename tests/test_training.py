@@ -715,7 +715,8 @@ def test_an_evaluation_needs_labels(batches, message):
 # Batches
 
 def test_batches_of_like_length():
-    lengths = [random.Random(0).randint(1, 60) for _ in range(200)] + [500]
+    draw = random.Random(0)
+    lengths = [draw.randint(1, 60) for _ in range(200)] + [500]
     sampler = LengthBatchSampler(lengths, 100)
     epochs = []
     for epoch in range(3):
@@ -726,7 +727,7 @@ def test_batches_of_like_length():
         edges = sorted((min(lengths[index] for index in batch), max(lengths[index] for index in batch)) for batch in batches)
         assert all(high <= low for (_, high), (low, _) in zip(edges, edges[1:])), "batches have lengths of their own"
         epochs.append(batches)
-    assert epochs[0] != epochs[1] and {map(tuple, epochs[0])} != {map(tuple, epochs[1])}
+    assert epochs[0] != epochs[1]
     assert sorted(map(sorted, epochs[0])) != sorted(map(sorted, epochs[1])), "other texts come together"
     sampler.set_epoch(0)
     assert list(sampler) == epochs[0] == list(LengthBatchSampler(lengths, 100)) != list(LengthBatchSampler(lengths, 100, seed=1))
@@ -762,7 +763,7 @@ def test_settings_that_cannot_be_are_named(tmp_path, name, value):
 
 def poisoned() -> dict:
     "Return a batch whose gradient isn't finite, with the model below."
-    return draw_batch((9, 6)) | {"labels": torch.full((2,), math.inf)}
+    return draw_batch((9, 6)) | {"labels": torch.full((2,), 1e30)}
 
 
 def test_a_gradient_that_is_not_finite_stops_before_the_step(tmp_path):
