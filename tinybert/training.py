@@ -173,13 +173,14 @@ def take_step(model: nn.Module, group: list[dict], optimizer: Optimizer, factor:
     bare = getattr(model, "module", model)
     counts = [(count_labels(bare, batch), count_tokens(batch)) for batch in group]
     labels, tokens = map(int, add_up(*map(sum, zip(*counts))))
-    optimizer.zero_grad()  # before the step, for gradients that somebody left
+    weights = [weight for each in optimizer.param_groups for weight in each["params"]]
+    model.zero_grad()  # before the step, for gradients that somebody left
     loss, = add_up(backward(model, group, labels, bf16))
-    norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm or math.inf).item()
+    norm = nn.utils.clip_grad_norm_(weights, max_grad_norm or math.inf).item()
     if not math.isfinite(norm):
         raise FloatingPointError(f"The gradient isn't finite; the loss is {loss}. Lower the "
                                  f"learning rate, give it a warm-up, or look for a bad batch.")
-    for weights in optimizer.param_groups: weights["lr"] = weights["initial_lr"] * factor
+    for each in optimizer.param_groups: each["lr"] = each["initial_lr"] * factor
     optimizer.step()
     rate = optimizer.param_groups[0]["lr"]
     return {"loss": loss, "learning_rate": rate, "grad_norm": norm, "tokens": tokens}
@@ -266,8 +267,9 @@ def check_settings(given: dict) -> None:
     for name, lowest in (SETTINGS | STEPS).items():
         value = given.get(name)
         if lowest is None or value is None: continue
-        if not isinstance(value, int if isinstance(lowest, int) else (int, float)):
-            raise ValueError(f"{name} is {value!r}; it must be a {type(lowest).__name__}.")
+        whole = isinstance(lowest, int)
+        if not isinstance(value, int if whole else (int, float)):
+            raise ValueError(f"{name} is {value!r}; it must be a {'whole ' * whole}number.")
         if not value >= lowest:
             raise ValueError(f"{name} is {value!r}; it must be at least {lowest}.")
     check_option("lr_scheduler_type", given["lr_scheduler_type"], SCHEDULES)
@@ -307,8 +309,8 @@ def load_training(folder: str | PathLike, model: nn.Module, optimizer: Optimizer
         raise OSError(f"{path} was not written by `train`; give another output_dir.") from error
     except Exception as error: raise OSError(why_unreadable(path, error)) from error
     for name in SETTINGS:
-        if settings[name] != before[name]:
-            raise ValueError(f"{path} was written with {name}={before[name]!r}, but now it's "
+        if settings[name] != before.get(name):
+            raise ValueError(f"{path} was written with {name}={before.get(name)!r}, but now it's "
                              f"{settings[name]!r}. Go on with the same settings, or give another "
                              f"output_dir to start anew.")
     state = saved["random"][process_rank()[0]]
@@ -426,7 +428,8 @@ def evaluate(
                                  "needs integer labels, and logits for each class.")
             logits, chosen = output.logits, labels != -100
             labels = labels[chosen]  # (N,)
-            if logits.shape[:-1] != labels.shape: logits = logits[chosen]  # (N, classes)
+            if logits.shape[:-1] != labels.shape:
+                logits = logits[chosen.view(logits.shape[:-1])]  # (N, classes)
             best = logits.topk(min(max(top), logits.shape[-1])).indices  # (N, K)
             hits = (best == labels[:, None]).sum(dim=0).cumsum(dim=0)  # (K,)
             facts = [len(labels), output.loss.item() * len(labels), *hits.tolist()]

@@ -384,7 +384,7 @@ A ratio below 1 means that we're faster. In each row, the programs took turns, o
 
 - *Theirs* is transformers with its default attention, sdpa, and sentence-transformers for a corpus; always in float32.
 - *Ours* is this package as it is.
-- *Prepacked* is ours with [prepacked weights](course/06_faster.ipynb#prepacking-the-weights).
+- *Prepacked* is ours with [prepacked weights](course/08_faster.ipynb#prepacking-the-weights).
 
 All of them run [all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2) on the processor. 32 × 128 is a batch of 32 texts, the longest of 128 tokens. The goals were set on a machine with AMX units, which are fast in bfloat16.
 

@@ -1,4 +1,4 @@
-"Keep the weights of linear layers in oneDNN's own layout, for `make bench`; lesson 06 explains it."
+"Keep the weights of linear layers in oneDNN's own layout, for `make bench`; lesson 08 explains it."
 
 import torch
 from torch import Tensor, nn
