@@ -185,7 +185,8 @@ def test_dictionaries():
 
 def test_restructured_text():
     text = ("Title\n=====\n\nUse :doc:`the guide </guide>` or\n``code``, "
-            "see `Site <https://x>`_.\n\n.. note::\n\n    Indented.\n\n* An item\n\nAn example::\n\n    x = 1\n")
+            "see `Site <https://x>`_.\n\n.. note::\n\n    Indented.\n\n* An item\n\n"
+            "An example::\n\n    x = 1\n")
     assert list(corpus.restructured([text.encode()])) == [
         ["Use the guide or\ncode, see Site."]]
 
@@ -216,7 +217,7 @@ NOT_PROSE = {
     "address": "See the page at https://example.org for more of it.",
     "code": "If x < 3 then the result is wrong.", "damaged": "The cafe\ufffd was closed all day.",
     "German": "Der Hund und die Katze gingen am Abend nach Hause und schliefen unter dem Tisch.",
-    "list": "Paris, London, Rome, Madrid, Vienna, Prague, Lisbon, Dublin, Athens, Oslo, Riga, Bonn.",
+    "list": "Paris, London, Rome, Madrid, Vienna, Lisbon, Dublin, Athens, Oslo, Riga, Bonn, Rio.",
 }
 
 
