@@ -157,7 +157,7 @@ def measure_embed(pairs: int, exact: Models, rough: Models) -> dict[str, Times]:
 
 
 def training_batch(row: str, vocab_size: int) -> dict[str, torch.Tensor]:
-    "Return texts with classes, or full rows with 15 % of the tokens labeled; the same at each call."
+    "Return texts with classes, or full rows with 15% of tokens labeled; the same at each call."
     inputs, generator = batch(32, 128, row == "fine-tuning"), torch.Generator().manual_seed(1)
     ids = inputs["input_ids"] % vocab_size
     labels = torch.randint(2, (32,), generator=generator)
@@ -202,8 +202,9 @@ def peak_memory() -> float:
 
 
 def serve_training(row: str, library: str) -> None:
-    "Take a turn for each line of input, print its seconds per step; at the end, the memory's growth."
-    turn, before = {"theirs": their_training, "ours": our_training}[library](row), peak_memory()
+    "Take a turn for each line of input and print its seconds per step; then the memory's growth."
+    turn = {"theirs": their_training, "ours": our_training}[library](row)
+    before = peak_memory()
     for _ in sys.stdin: print(seconds(turn) / STEPS, flush=True)
     print(peak_memory() - before)
 
@@ -224,7 +225,8 @@ def training_side_by_side(row: str, pairs: int) -> tuple[Times, dict[str, float]
     times = {library: [] for library in programs}
     for _ in range(pairs):
         for library in programs: times[library].append(turn(library))
-    return times, {library: float(program.communicate()[0]) for library, program in programs.items()}
+    grown = {name: float(program.communicate()[0]) for name, program in programs.items()}
+    return times, grown
 
 
 def measure(pairs: int) -> dict[str, Times]:
