@@ -1,6 +1,6 @@
 "Measure tinybert beside transformers and sentence-transformers, and write nbs/benchmarks.md."
 
-import gc, platform, re, resource, subprocess, sys, time
+import gc, platform, re, subprocess, sys, time
 from datetime import date
 from pathlib import Path
 from statistics import median
@@ -197,6 +197,7 @@ def our_training(row: str) -> Callable:
 
 def peak_memory() -> float:
     "Return the most memory that this process ever had, in MB."
+    import resource  # Windows has none
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
