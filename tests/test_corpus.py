@@ -154,9 +154,6 @@ def test_wordnet_glosses():
 def test_json_readers():
     nested = {"A": {"text": "one ++ two", "B": {"text": "three"}, "C": {"text": None}}}
     assert list(corpus.factbook([json.dumps(nested).encode()])) == [["one ", " two", "three"]]
-    entries = {"x": {"steps": ["Mix.", "Bake."]}, "y": {"steps": "Eat.\nRest."}}
-    assert list(corpus.json_entries([json.dumps(entries).encode()], "steps")) == [
-        ["Mix.", "Bake."], ["Eat.", "Rest."]]
     chapter = json.dumps({"text": "One. Two."}).encode()
     assert list(corpus.json_chapters([chapter])) == [["One. Two."]]
 

