@@ -46,6 +46,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'tinybert/checkpoint.py'),
                                      'tinybert.checkpoint.Checkpoint.require': ( 'checkpoint.html#checkpoint.require',
                                                                                  'tinybert/checkpoint.py'),
+                                     'tinybert.checkpoint.bundled': ('checkpoint.html#bundled', 'tinybert/checkpoint.py'),
                                      'tinybert.checkpoint.check_name': ('checkpoint.html#check_name', 'tinybert/checkpoint.py'),
                                      'tinybert.checkpoint.describe_damage': ('checkpoint.html#describe_damage', 'tinybert/checkpoint.py'),
                                      'tinybert.checkpoint.describe_missing': ('checkpoint.html#describe_missing', 'tinybert/checkpoint.py'),
