@@ -29,9 +29,9 @@ ROOT = Path(__file__).parents[1]
 NAME, TEACHER = "tinybert-mini", "sentence-transformers/all-MiniLM-L6-v2"
 SIZE = dict(vocab_size=7680, hidden_size=192, num_hidden_layers=6, num_attention_heads=3,
             intermediate_size=768, max_position_embeddings=128)
-STEPS = {"masked": 2000, "distilled": 700}
+STEPS = {"masked": 1750, "distilled": 500}
 MAX_TOKENS, RATE = 4096, 4e-3  # of a batch; the highest learning rate
-SENTENCES, AT_ONCE = 48_000, 96  # for the teacher: in all, and in a batch
+SENTENCES, AT_ONCE = 32_000, 96  # for the teacher: in all, and in a batch
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]*[A-Z])")
 
 
