@@ -4,7 +4,7 @@ BIN := .venv/bin
 export HF_HOME := $(CURDIR)/.cache/huggingface
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test bench docs clean have-quarto export outputs readme
+.PHONY: help setup demo lab test bench docs pretrain clean have-quarto export outputs readme
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ lab: setup  ## open the notebooks in JupyterLab
 
 test: setup  ## run all tests
 	@$(BIN)/python -m pytest
+
+pretrain: setup  ## train tinybert-mini anew, for an hour or two; stopped, the same command goes on
+	$(BIN)/python -m tools.pretrain
 
 bench: setup  ## measure speed beside transformers, and write nbs/benchmarks.md
 	@$(BIN)/python -m tools.bench

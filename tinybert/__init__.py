@@ -46,6 +46,7 @@ _modules = {  # module → its public names
     "collators": """
         DataCollatorForLanguageModeling DataCollatorForTokenClassification
         DataCollatorWithPadding DefaultDataCollator default_data_collator""",
+    "training": "LengthBatchSampler evaluate pack_sequences train",
 }
 _home = {name: module for module, names in _modules.items() for name in names.split()}
 __all__ = sorted(_home)

@@ -239,10 +239,13 @@ class ForMaskedLM(HeadModel):
     def add_head(self, config: PreTrainedConfig) -> None:
         if not config.tie_word_embeddings:
             raise ValueError("tie_word_embeddings is False; only a tied decoder is supported.")
+        self.sparse_prediction = getattr(config, "sparse_prediction", False)
+        if self.sparse_prediction and config.sparse_pred_ignore_index != -100:
+            raise ValueError(f"sparse_pred_ignore_index is {config.sparse_pred_ignore_index}; "
+                             f"only -100 is supported as the label of tokens without one.")
         activation = self.family.lm_activation or config.hidden_act
         if self.family.transforms: activation = config.classifier_activation
         self.lm_head = MaskedLMHead(config, activation)
-        self.sparse_prediction = getattr(config, "sparse_prediction", False)
 
     @property
     def tied_weights(self) -> dict[str, str]:  # second name in some files → the name here

@@ -76,8 +76,8 @@ class ModernBertHeadConfig(PreTrainedConfig):
     classifier_bias: bool = False  # whether the head's first linear layer has a bias
     classifier_activation: str = "gelu"  # the activation after that layer
     deterministic_flash_attn: bool = False  # for transformers' FlashAttention
-    sparse_prediction: bool = False  # for transformers' masked-LM training
-    sparse_pred_ignore_index: int = -100  # the same
+    sparse_prediction: bool = False  # score only labeled tokens in the masked-LM head
+    sparse_pred_ignore_index: int = -100  # label of the others; no other is supported
     tie_word_embeddings: bool = True  # whether the masked-LM head reuses the word embeddings
 
 # %% ../nbs/07_modernbert.ipynb #0e233e0c

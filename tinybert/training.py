@@ -9,7 +9,7 @@ __all__ = ['SCHEDULES', 'SETTINGS', 'STEPS', 'count_labels', 'pack_sequences', '
            'start_training', 'in_mode', 'train', 'run_steps', 'evaluate']
 
 # %% ../nbs/13_training.ipynb #imports-cell
-import math, random, sys
+import importlib, math, random, sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -213,9 +213,7 @@ def restore_random(state: dict, batches: Iterable) -> None:
     random.setstate(state["python"])
     torch.set_rng_state(state["torch"])
     if "cuda" in state: torch.cuda.set_rng_state(state["cuda"])
-    if "numpy" in state:
-        import numpy
-        numpy.random.set_state(state["numpy"])
+    if "numpy" in state: importlib.import_module("numpy").random.set_state(state["numpy"])
     for generator, saved in zip(own_generators(batches), state["own"], strict=True):
         generator.set_state(saved)
 
@@ -330,6 +328,7 @@ def start_training(model: nn.Module, optimizer: Optimizer, batches: Iterable, se
     seed = settings["seed"] + process_rank()[0]
     random.seed(seed)
     torch.manual_seed(seed)
+    if "numpy" in sys.modules: sys.modules["numpy"].random.seed(seed % 2**32)
     for group in optimizer.param_groups: group.setdefault("initial_lr", group["lr"])
     if output_dir is None:
         if resume: raise ValueError("resume_from_checkpoint needs the output_dir of that run.")
@@ -346,13 +345,15 @@ def start_training(model: nn.Module, optimizer: Optimizer, batches: Iterable, se
 @contextmanager
 def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
     "Train or evaluate a model, scoring only labeled tokens; put it back as it was."
-    before, sparse = model.training, getattr(model, "sparse_prediction", None)
+    before = model.training
+    sparse = {part: part.sparse_prediction for part in model.modules()
+              if hasattr(part, "sparse_prediction")}
     model.train(training)
-    if sparse is not None: model.sparse_prediction = True
+    for part in sparse: part.sparse_prediction = True
     try: yield
     finally:
         model.train(before)
-        if sparse is not None: model.sparse_prediction = sparse
+        for part, value in sparse.items(): part.sparse_prediction = value
 
 # %% ../nbs/13_training.ipynb #train-cell
 def train(
@@ -380,7 +381,8 @@ def train(
     settings = plain({name: given[name] for name in (*SETTINGS, *STEPS)})
     check_settings(settings)
     output_dir = output_dir and Path(output_dir).expanduser()
-    optimizer = optimizer or AdamW(decay_groups(model, weight_decay), lr=learning_rate)
+    optimizer = optimizer or AdamW(decay_groups(model, settings["weight_decay"]),
+                                   lr=settings["learning_rate"])
     stream, log = start_training(model, optimizer, batches, settings, output_dir,
                                  resume_from_checkpoint)
     due = lambda step, every: step == max_steps or every and step % every == 0

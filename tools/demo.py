@@ -1,4 +1,4 @@
-"Tell the story of the course's section on a genuine checkpoint, offline: make demo"
+"Tell the story of the course's section on the checkpoint inside the package: make demo"
 
 import os
 from pathlib import Path
@@ -6,13 +6,14 @@ from pathlib import Path
 import matplotlib
 import matplotlib.pyplot as plt
 import torch
-import torch.nn.functional as F
 
-from tinybert import AutoConfig, AutoModel, AutoTokenizer
+from tinybert import AutoConfig, AutoModel, AutoTokenizer, embed, pipeline
 from tinybert.course.pictures import heatmap, number
 from tools.course import ROOT, settings
 
 SEQUENCES = ["Hello!", "Cool.", "Nice!"]
+MASKED = ["The president of the united [MASK].", "She opened the [MASK] and went out.",
+          "He drinks a cup of [MASK] every morning.", "A dog is an [MASK]."]
 SENTENCES = [*SEQUENCES, "The cat sleeps on the sofa.", "A kitten naps on the couch.",
              "Stocks fell sharply today.", "Share prices dropped this morning."]
 
@@ -50,12 +51,17 @@ def main() -> None:
     show("output = model(torch.tensor(ids))",
          "\n".join(f"{name}: {tuple(value.shape)}" for name, value in output.items()))
 
-    encoded = tokenizer(SENTENCES, padding=True, return_tensors="pt")
-    count = encoded.attention_mask.sum(dim=1, keepdim=True)  # (B, 1)
-    means = model(**encoded).last_hidden_state.sum(dim=1) / count  # (B, C)
-    cosines = F.normalize(means, dim=1) @ F.normalize(means, dim=1).T  # (B, B)
+    fill = pipeline("fill-mask", model=checkpoint, top_k=4)
+    print("What stands behind the mask? A random model couldn't say; this one was trained.")
+    for text, answers in zip(MASKED, fill(MASKED)):
+        words = ", ".join(f"{answer['token_str']} {number(answer['score'])}" for answer in answers)
+        print(f"{text:>{max(map(len, MASKED))}}  {words}")
+    print()
+
+    vectors = embed(model, tokenizer, SENTENCES)  # (B, C), of length 1
+    cosines = vectors @ vectors.T  # (B, B)
     width = max(map(len, SENTENCES))
-    print("Which sentences are close? (Padding is zero, so a sum over the tokens needs no mask.)")
+    print("Which sentences are close? Cosines of the sentences' vectors:")
     for sentence, row in zip(SENTENCES, cosines):
         print(f"{sentence:>{width}}", *(f"{number(cosine):>6}" for cosine in row.tolist()))
     draw(cosines, out / "similarity.png")
