@@ -284,10 +284,10 @@ def label_by_label(means, counts):
 # %% ../../nbs/exercises/02_pretraining.ipynb #top-inputs
 def top_inputs() -> list[tuple[Tensor, Tensor, int]]:
     "Return logits (B, T, V), labels (B, T), and k."
-    logits = torch.tensor([[[5., 1, 2, 3, 4], [1, 2, 9, 4, 3], [2, 8, 1, 3, 7]],
-                           [[1, 4, 3, 2, 9], [6, 2, 3, 4, 1], [3, 1, 9, 2, 4]]])
-    labels = torch.tensor([[-100, -100, 4], [1, 2, 2]])
-    more = torch.tensor([[0, -100, 1], [-100, 4, -100]])
+    logits = torch.tensor([[[5., 1, 2, 3], [1, 2, 9, 4], [2, 8, 1, 7]],
+                           [[1, 4, 3, 2], [6, 2, 3, 4], [3, 1, 9, 2]]])
+    labels = torch.tensor([[-100, -100, 3], [1, 2, 2]])
+    more = torch.tensor([[0, -100, 1], [-100, 3, -100]])
     return [(logits, labels, 2), (logits, more, 1), (logits, labels, 3)]
 
 # %% ../../nbs/exercises/02_pretraining.ipynb #top
