@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader, DistributedSampler, RandomSampler
 
 from tinybert import BertConfig, BertForMaskedLM, BertForPreTraining, BertForQuestionAnswering, BertForSequenceClassification
 from tinybert import BertForTokenClassification, BertTokenizer, DataCollatorForLanguageModeling, training
-from tinybert.training import LengthBatchSampler, decay_groups, evaluate, has_bf16, pack_sequences, schedule, train
+from tinybert.training import (LengthBatchSampler, decay_groups, evaluate, has_bf16, in_mode,
+                               pack_sequences, schedule, train)
 
 SIZES = dict(vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24, max_position_embeddings=20)
 CALM = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
@@ -346,6 +347,14 @@ def frozen(model):
 def shards(tokenizer, rank: int) -> DataLoader:
     data = draw_texts(12)
     return loader(tokenizer, 12, sampler=DistributedSampler(data, 2, rank, shuffle=True))
+
+
+
+def test_each_part_of_a_model_is_put_back_into_its_own_mode():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout()).train()
+    model[0].eval()
+    with in_mode(model, training=True): assert model[0].training
+    assert not model[0].training and model[1].training and model.training
 
 
 def work(folder: Path) -> None:
