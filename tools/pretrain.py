@@ -43,7 +43,10 @@ def train_tokenizer(texts: Path, folder: Path) -> None:
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
+    letters = set(backend.normalizer.normalize_str(texts.read_text(encoding="utf-8")))
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    # Each run would find the letters inside words in another order, and break ties by it.
+    special += [f"##{letter}" for letter in sorted(letters) if not letter.isspace()]
     backend.train([str(texts)], trainers.WordPieceTrainer(
         vocab_size=SIZE["vocab_size"], special_tokens=special, show_progress=False))
     words = sorted(backend.get_vocab(), key=backend.token_to_id)
