@@ -133,7 +133,7 @@ def has_bf16(device: torch.device | str = "cpu") -> bool:
     if torch.device(device).type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     can = torch.cpu.get_capabilities()
-    return can.get("avx512_bf16", False) or can.get("amx_bf16", False) or can.get("bf16", False)
+    return any(can.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 # %% ../nbs/13_training.ipynb #step-cell
 def backward(
@@ -308,7 +308,7 @@ def plain(values: Mapping | None) -> dict:
 def save_training(
     folder: str | PathLike,  # made if it isn't there
     model: nn.Module,  # not wrapped
-    optimizer: Optimizer,
+    optimizer: Optimizer,  # with its averages
     stream: Stream,  # the place in the data
     settings: dict,  # values of `SETTINGS`
     log: list[dict],  # a row for each step so far
@@ -357,9 +357,9 @@ def load_training(
 
 # %% ../nbs/13_training.ipynb #start-cell
 def start_training(
-    model: nn.Module,
-    optimizer: Optimizer,
-    batches: Iterable,
+    model: nn.Module,  # gets the saved run's weights, if there's one
+    optimizer: Optimizer,  # gets its averages; each group gets an `initial_lr`
+    batches: Iterable,  # the same ones as in the saved run
     settings: dict,  # values of `SETTINGS`
     output_dir: Path | None,  # None: nothing is saved
     resume: bool,  # from the output_dir's `training.pt`, if there's one
@@ -472,8 +472,14 @@ def train(
     return log
 
 # %% ../nbs/13_training.ipynb #run-steps-cell
-def run_steps(model: nn.Module, stream: Stream, optimizer: Optimizer, settings: dict, done: int,
-              disable_tqdm: bool) -> Iterator[dict]:
+def run_steps(
+    model: nn.Module,  # with a head, in training mode
+    stream: Stream,  # where the batches come from
+    optimizer: Optimizer,  # its groups have an `initial_lr`
+    settings: dict,  # values of `SETTINGS`
+    done: int,  # steps that were taken before
+    disable_tqdm: bool,  # True: no progress bar
+) -> Iterator[dict]:
     "Take the steps that are left, and yield each one's row of the log."
     device, last, batches = next(model.parameters()).device, settings["max_steps"], iter(stream)
     wrapped = DistributedDataParallel(model) if settings["processes"] > 1 else model
