@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SCHEDULES', 'SETTINGS', 'STEPS', 'count_labels', 'pack_sequences', 'process_rank', 'LengthBatchSampler', 'schedule',
-           'decay_groups', 'has_bf16', 'backward', 'move', 'count_tokens', 'add_up', 'take_step', 'own_generators',
-           'random_state', 'restore_random', 'Stream', 'check_settings', 'plain', 'save_training', 'load_training',
-           'start_training', 'in_mode', 'train', 'run_steps', 'evaluate']
+           'decay_groups', 'has_bf16', 'backward', 'move', 'count_tokens', 'add_up', 'take_step', 'loader_parts',
+           'own_generators', 'random_state', 'restore_random', 'Stream', 'check_settings', 'plain', 'save_training',
+           'load_training', 'start_training', 'in_mode', 'score_batch', 'evaluate', 'train', 'run_steps']
 
 # %% ../nbs/13_training.ipynb #imports-cell
 import importlib, math, random, sys
@@ -28,7 +28,10 @@ from .collators import own_generator
 from .vocabulary import check_option
 
 # %% ../nbs/13_training.ipynb #count-labels-cell
-def count_labels(model: nn.Module, batch: Mapping) -> int:
+def count_labels(
+    model: nn.Module,  # its `labels` name the inputs that it takes as labels
+    batch: Mapping,  # with labels: -100 doesn't count; floats all do
+) -> int:
     "Return how many labels the loss of a batch is the mean of; raise ValueError without labels."
     name = getattr(model, "labels", ("labels",))[0]
     if name not in batch:
@@ -60,7 +63,7 @@ def process_rank() -> tuple[int, int]:
 
 # %% ../nbs/13_training.ipynb #sampler-class
 class LengthBatchSampler(Sampler):
-    "Batch texts of like length, up to a number of tokens, in another order at each epoch."
+    "Batch texts of similar length, up to a number of tokens, in a new order in each epoch."
     def __init__(self,
         lengths: list[int],  # tokens of each text
         max_tokens: int,  # of a batch, at least 1; a longer text is a batch by itself
@@ -77,14 +80,14 @@ class LengthBatchSampler(Sampler):
         "Return the batches of this epoch, in order, for all processes."
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
         order = torch.randperm(len(self.lengths), generator=generator).tolist()
-        found, tokens = [], self.max_tokens  # the first text opens a batch
+        batches, tokens = [], math.inf  # so the first text opens a batch
         for index in sorted(order, key=self.lengths.__getitem__):
             tokens += self.lengths[index]
             if tokens > self.max_tokens:
-                found.append([])
+                batches.append([])
                 tokens = self.lengths[index]
-            found[-1].append(index)
-        return [found[place] for place in torch.randperm(len(found), generator=generator)]
+            batches[-1].append(index)
+        return [batches[index] for index in torch.randperm(len(batches), generator=generator)]
 
     def __len__(self) -> int: return len(self.batches()) // process_rank()[1]
 
@@ -93,7 +96,7 @@ class LengthBatchSampler(Sampler):
         return iter(batches[rank:len(batches) // world * world:world])
 
 # %% ../nbs/13_training.ipynb #schedule-cell
-SCHEDULES = {  # by how much of the time after the warm-up is over, from 0 to 1
+SCHEDULES = {  # factor of the learning rate; progress after the warm-up goes from 0 to 1
     "linear": lambda progress: 1 - progress,
     "cosine": lambda progress: (1 + math.cos(math.pi * progress)) / 2,
     "constant_with_warmup": lambda progress: 1.0,
@@ -102,7 +105,7 @@ SCHEDULES = {  # by how much of the time after the warm-up is over, from 0 to 1
 
 def schedule(
     step: int,  # counted from 0
-    max_steps: int,
+    max_steps: int,  # of the whole run, warm-up included
     warmup_steps: float = 0,  # steps; below 1: fraction of max_steps
     lr_scheduler_type: str = "linear",  # a key of `SCHEDULES`
 ) -> float:
@@ -112,7 +115,10 @@ def schedule(
     return SCHEDULES[lr_scheduler_type](min(1, (step - warmup) / max(1, max_steps - warmup)))
 
 # %% ../nbs/13_training.ipynb #decay-groups-cell
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+def decay_groups(
+    model: nn.Module,  # weights that don't require a gradient are left out
+    weight_decay: float,  # of the first group; the second one's is 0
+) -> list[dict]:
     "Return an optimizer's groups: matrices decay; vectors and biases don't (`Trainer`'s rule)."
     groups = [{"params": [], "weight_decay": rate} for rate in (weight_decay, 0.0)]
     for name, weight in model.named_parameters():
@@ -127,17 +133,22 @@ def has_bf16(device: torch.device | str = "cpu") -> bool:
     if torch.device(device).type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     can = torch.cpu.get_capabilities()
-    return can.get("avx512_bf16", False) or can.get("amx_bf16", False) or can.get("bf16", False)
+    return any(can.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 # %% ../nbs/13_training.ipynb #step-cell
-def backward(model: nn.Module, group: list[dict], total: int, bf16: bool = False) -> float:
-    "Add up the gradients of some batches' mean loss over `total` labels; return their part of it."
+def backward(
+    model: nn.Module,  # with a head, and perhaps wrapped in DistributedDataParallel
+    group: list[dict],  # the batches of one step
+    total: int,  # labels of this step, in all processes
+    bf16: bool = False,  # multiply matrices in bfloat16
+) -> float:
+    "Add the gradients of the mean loss over `total` labels; return these batches' part of it."
     world, mean = process_rank()[1], 0.0
     for batch in group:
         count = count_labels(getattr(model, "module", model), batch)
         with torch.autocast(batch["input_ids"].device.type, torch.bfloat16, enabled=bf16):
             loss = model(**batch).loss
-        if not count: loss = loss.nan_to_num()  # the mean of nothing
+        if not count: loss = loss.nan_to_num()  # the mean of nothing is nan
         part = loss * (count / max(1, total))
         (part * world).backward()
         mean += part.item()
@@ -146,14 +157,14 @@ def backward(model: nn.Module, group: list[dict], total: int, bf16: bool = False
 # %% ../nbs/13_training.ipynb #move-cell
 def move(batch: Mapping, device: torch.device) -> dict[str, Tensor]:
     "Return a batch as tensors on a device; raise TypeError if it isn't a dictionary."
-    if isinstance(batch, Mapping) or hasattr(batch, "items"):
+    if hasattr(batch, "items"):
         return {name: torch.as_tensor(value).to(device) for name, value in batch.items()}
     raise TypeError(f"A batch is {str(batch)[:40]!r}; expected a dictionary such as "
                     f"{{'input_ids': …, 'labels': …}}. Are the batches in a list?")
 
 # %% ../nbs/13_training.ipynb #count-tokens-cell
 def count_tokens(batch: Mapping) -> int:
-    "Return how many tokens a batch has, padding aside."
+    "Return how many tokens a batch has, not counting padding."
     mask = batch.get("attention_mask")
     return batch["input_ids"].numel() if mask is None else int(mask.sum())
 
@@ -167,15 +178,21 @@ def add_up(*values: float) -> list[float]:
     return sums.tolist()
 
 # %% ../nbs/13_training.ipynb #take-step-cell
-def take_step(model: nn.Module, group: list[dict], optimizer: Optimizer, factor: float,
-              max_grad_norm: float, bf16: bool) -> dict[str, float]:
-    "Take one step of the optimizer on some batches; return its row of the log."
+def take_step(
+    model: nn.Module,  # with a head, and perhaps wrapped in DistributedDataParallel
+    group: list[dict],  # the batches of this step
+    optimizer: Optimizer,  # its groups have an `initial_lr`
+    factor: float,  # of the learning rate; see `schedule`
+    max_grad_norm: float,  # longer gradients are scaled down to this norm; 0: they aren't
+    bf16: bool,  # multiply matrices in bfloat16
+) -> dict[str, float]:
+    "Take one step; return its row of the log. Raise FloatingPointError before a bad step."
     bare = getattr(model, "module", model)
-    counts = [(count_labels(bare, batch), count_tokens(batch)) for batch in group]
-    labels, tokens = map(int, add_up(*map(sum, zip(*counts))))
-    weights = [weight for each in optimizer.param_groups for weight in each["params"]]
-    model.zero_grad()  # before the step, for gradients that somebody left
+    labels, tokens = map(int, add_up(sum(count_labels(bare, batch) for batch in group),
+                                     sum(count_tokens(batch) for batch in group)))
+    model.zero_grad()  # gradients that were left from before would count, too
     loss, = add_up(backward(model, group, labels, bf16))
+    weights = [weight for each in optimizer.param_groups for weight in each["params"]]
     norm = nn.utils.clip_grad_norm_(weights, max_grad_norm or math.inf).item()
     if not math.isfinite(norm):
         raise FloatingPointError(f"The gradient isn't finite; the loss is {loss}. Lower the "
@@ -185,16 +202,20 @@ def take_step(model: nn.Module, group: list[dict], optimizer: Optimizer, factor:
     rate = optimizer.param_groups[0]["lr"]
     return {"loss": loss, "learning_rate": rate, "grad_norm": norm, "tokens": tokens}
 
+# %% ../nbs/13_training.ipynb #loader-parts-cell
+def loader_parts(batches: Iterable) -> list:
+    "Return what may keep a generator or an epoch: the batches, and the samplers of a DataLoader."
+    sampler, batch_sampler = (getattr(batches, name, None) for name in ("sampler", "batch_sampler"))
+    return [batches, sampler, batch_sampler, getattr(batch_sampler, "sampler", None)]
+
 # %% ../nbs/13_training.ipynb #own-generators-cell
 def own_generators(batches: Iterable) -> list[torch.Generator]:
     "Return the generators that a DataLoader, its samplers and its collator have for themselves."
     collator = getattr(batches, "collate_fn", None)
     if hasattr(collator, "generators"): own_generator(collator.seed, collator.generators)
-    sampler = getattr(batches, "batch_sampler", None)
-    parts = batches, getattr(batches, "sampler", None), sampler, getattr(sampler, "sampler", None)
-    found = [getattr(part, "generator", None) for part in parts]
+    found = [getattr(part, "generator", None) for part in loader_parts(batches)]
     found += getattr(collator, "generators", {}).values()
-    return list({id(one): one for one in found if one is not None}.values())
+    return list(dict.fromkeys(one for one in found if one is not None))  # each one once
 
 # %% ../nbs/13_training.ipynb #random-state-cell
 def random_state(batches: Iterable) -> dict:
@@ -220,29 +241,29 @@ def restore_random(state: dict, batches: Iterable) -> None:
 # %% ../nbs/13_training.ipynb #stream-class
 @dataclass
 class Stream:
-    "Go through batches again and again, and know the place."
-    batches: Iterable  # a list, a DataLoader: what can be gone through anew at each epoch
+    "Go through batches epoch after epoch, and keep the place."
+    batches: Iterable  # a list, a DataLoader: what can be gone through anew in each epoch
     epoch: int = 0  # how many times all batches were taken
     index: int = 0  # batches taken in this epoch
     start: dict | None = None  # random state at the start of this epoch; None: it starts now
 
     def begin(self) -> Iterator[dict]:
         "Return an epoch's batches after the place."
-        for name in (None, "sampler", "batch_sampler"):
-            part = getattr(self.batches, name, None) if name else self.batches
+        for part in loader_parts(self.batches):
             if hasattr(part, "set_epoch"): part.set_epoch(self.epoch)
         now = random_state(self.batches)
         if self.start: restore_random(self.start, self.batches)
         else: self.start = now
         iterator = iter(self.batches)
-        again = sum(1 for _ in islice(iterator, self.index))
-        if again < self.index:
+        skipped = sum(1 for _ in islice(iterator, self.index))
+        if skipped < self.index:
             raise ValueError(f"The run was interrupted after {self.index} batches of an epoch, but "
-                             f"now an epoch has {again}. Give the batches that it began with.")
+                             f"now an epoch has {skipped}. Give the batches that it began with.")
         if self.index: restore_random(now, self.batches)
         return iterator
 
     def __iter__(self) -> Iterator[dict]:
+        "Yield batches without end; raise ValueError if there are none."
         while True:
             for batch in self.begin():
                 self.index += 1
@@ -253,15 +274,17 @@ class Stream:
             self.epoch, self.index, self.start = self.epoch + 1, 0, None
 
 # %% ../nbs/13_training.ipynb #settings-cell
-SETTINGS = {  # what a run must go on with → its lowest value; whole numbers where that is one
+SETTINGS = {  # what must not change in a run → its lowest value (an int: it's a whole number)
     "max_steps": 1, "gradient_accumulation_steps": 1, "learning_rate": 0.0, "warmup_steps": 0.0,
     "weight_decay": 0.0, "max_grad_norm": 0.0, "lr_scheduler_type": None, "bf16": None,
     "seed": None, "processes": None}
-STEPS = {"eval_steps": 1, "save_steps": 1}  # the same for what may be changed on the way
+STEPS = {"eval_steps": 1, "save_steps": 1}  # what may change when a run is resumed
 
 # %% ../nbs/13_training.ipynb #check-settings-cell
-def check_settings(given: dict) -> None:
-    "Raise ValueError for a number that can't be."
+def check_settings(
+    given: dict,  # values of `SETTINGS` and `STEPS` by name
+) -> None:
+    "Raise ValueError for a setting that isn't a number, is too low, or isn't an option."
     for name, lowest in (SETTINGS | STEPS).items():
         value = given.get(name)
         if lowest is None or value is None: continue
@@ -277,14 +300,20 @@ def check_settings(given: dict) -> None:
 
 # %% ../nbs/13_training.ipynb #plain-cell
 def plain(values: Mapping | None) -> dict:
-    "Return a dictionary with numbers of Python instead of numpy's or torch's."
+    "Return a dictionary with Python's numbers instead of numpy's or torch's; {} for None."
     return {name: value.item() if hasattr(value, "item") else value
             for name, value in (values or {}).items()}
 
 # %% ../nbs/13_training.ipynb #save-training-cell
-def save_training(folder: str | PathLike, model: nn.Module, optimizer: Optimizer, stream: Stream,
-                  settings: dict, log: list[dict]) -> None:
-    "Write `training.pt`, with all that a run needs to go on: by the first process, for all."
+def save_training(
+    folder: str | PathLike,  # made if it isn't there
+    model: nn.Module,  # not wrapped
+    optimizer: Optimizer,  # with its averages
+    stream: Stream,  # the place in the data
+    settings: dict,  # values of `SETTINGS`
+    log: list[dict],  # a row for each step so far
+) -> None:
+    "Write `training.pt`, with all that a run needs to resume: by the first process, for all."
     rank, world = process_rank()
     own = {"now": random_state(stream.batches), "start": stream.start}
     states = [own] * world
@@ -293,11 +322,16 @@ def save_training(folder: str | PathLike, model: nn.Module, optimizer: Optimizer
                "settings": settings, "random": states,
                "epoch": stream.epoch, "index": stream.index}
     if rank == 0: write_files(folder, {"training.pt": lambda file: torch.save(content, file)})
-    if world > 1: distributed.barrier()
+    if world > 1: distributed.barrier()  # or another process may look for the file too early
 
 # %% ../nbs/13_training.ipynb #load-training-cell
-def load_training(folder: str | PathLike, model: nn.Module, optimizer: Optimizer,
-                  batches: Iterable, settings: dict) -> tuple[Stream, list[dict]]:
+def load_training(
+    folder: str | PathLike,  # with a `training.pt`
+    model: nn.Module,  # gets the weights that were saved
+    optimizer: Optimizer,  # gets the averages that were saved
+    batches: Iterable,  # the same ones as before
+    settings: dict,  # the same ones as before, or ValueError
+) -> tuple[Stream, list[dict]]:
     "Bring everything to where `save_training` was called; return the place and the log."
     path = Path(folder, "training.pt")
     try:
@@ -322,9 +356,15 @@ def load_training(folder: str | PathLike, model: nn.Module, optimizer: Optimizer
     return Stream(batches, saved["epoch"], saved["index"], state["start"]), saved["log"]
 
 # %% ../nbs/13_training.ipynb #start-cell
-def start_training(model: nn.Module, optimizer: Optimizer, batches: Iterable, settings: dict,
-                   output_dir: Path | None, resume: bool) -> tuple[Stream, list[dict]]:
-    "Return the place in the data and the log: of a run that was interrupted, or new ones."
+def start_training(
+    model: nn.Module,  # gets the saved run's weights, if there's one
+    optimizer: Optimizer,  # gets its averages; each group gets an `initial_lr`
+    batches: Iterable,  # the same ones as in the saved run
+    settings: dict,  # values of `SETTINGS`
+    output_dir: Path | None,  # None: nothing is saved
+    resume: bool,  # from the output_dir's `training.pt`, if there's one
+) -> tuple[Stream, list[dict]]:
+    "Seed all random numbers; return the place in the data and the log, of a new or a saved run."
     seed = settings["seed"] + process_rank()[0]
     random.seed(seed)
     torch.manual_seed(seed)
@@ -334,17 +374,16 @@ def start_training(model: nn.Module, optimizer: Optimizer, batches: Iterable, se
         if resume: raise ValueError("resume_from_checkpoint needs the output_dir of that run.")
         return Stream(batches), []
     output_dir.mkdir(parents=True, exist_ok=True)
-    there = add_up((output_dir / "training.pt").exists())[0]
-    if there and not resume:
-        raise OSError(f"{output_dir} has a training.pt of another run. Pass resume_from_checkpoint="
-                      f"True to go on with it, or give another output_dir.")
+    there = add_up((output_dir / "training.pt").exists())[0]  # for any process
     if not there: return Stream(batches), []
-    return load_training(output_dir, model, optimizer, batches, settings)
+    if resume: return load_training(output_dir, model, optimizer, batches, settings)
+    raise OSError(f"{output_dir} has a training.pt of another run. Pass resume_from_checkpoint="
+                  f"True to go on with it, or give another output_dir.")
 
 # %% ../nbs/13_training.ipynb #mode-cell
 @contextmanager
 def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
-    "Train or evaluate a model, scoring only labeled tokens; put it back as it was."
+    "Train or evaluate a model in this block, scoring only labeled tokens; then put it back."
     parts = list(model.modules())
     modes = [(part, part.training) for part in parts]
     sparse = [(part, part.sparse_prediction) for part in parts
@@ -355,6 +394,43 @@ def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
     finally:
         for part, mode in modes: part.training = mode
         for part, value in sparse: part.sparse_prediction = value
+
+# %% ../nbs/13_training.ipynb #score-batch-cell
+def score_batch(
+    model: nn.Module,  # with a head that chooses: its logits are (…, classes)
+    batch: Mapping,  # with labels, int, -100 where there's nothing to predict
+    top: tuple[int, ...],  # a label is found if it's among this many highest logits
+) -> Tensor:
+    "Return the number of labels, the sum of their losses, and how many `top` finds; float64."
+    if not count_labels(model, batch): return torch.zeros(2 + len(top), dtype=torch.float64)
+    output, labels = model(**batch), batch.get("labels")
+    if labels is None or labels.is_floating_point() or "logits" not in output:
+        raise ValueError("evaluate counts how often a model chooses the right class; it needs "
+                         "integer labels, and logits for each class.")
+    logits, chosen = output.logits, labels != -100
+    labels = labels[chosen]  # (N,)
+    if logits.shape[:-1] != labels.shape:
+        logits = logits[chosen.view(logits.shape[:-1])]  # (N, classes)
+    best = logits.topk(min(max(top), logits.shape[-1])).indices  # (N, K)
+    hits = [(best[:, :k] == labels[:, None]).sum().item() for k in top]
+    return torch.tensor([len(labels), output.loss.item() * len(labels), *hits], dtype=torch.float64)
+
+# %% ../nbs/13_training.ipynb #evaluate-cell
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,  # with a head that chooses: its logits are (…, classes)
+    batches: Iterable[Mapping],  # with labels, int, -100 where there's nothing to predict
+    top: tuple[int, ...] = (1,),  # also count a label as found among this many highest logits
+) -> dict[str, float]:
+    "Return the mean loss and accuracy over all labels; raise ValueError if there are none."
+    device = next(model.parameters()).device
+    sums = torch.zeros(2 + len(top), dtype=torch.float64)
+    with in_mode(model, training=False):
+        for batch in batches: sums += score_batch(model, move(batch, device), top)
+    count, loss, *hits = sums.tolist()
+    if not count: raise ValueError("There are no labels to evaluate.")
+    names = ["accuracy" if k == 1 else f"top_{k}_accuracy" for k in top]
+    return {"eval_loss": loss / count} | {name: found / count for name, found in zip(names, hits)}
 
 # %% ../nbs/13_training.ipynb #train-cell
 def train(
@@ -396,8 +472,14 @@ def train(
     return log
 
 # %% ../nbs/13_training.ipynb #run-steps-cell
-def run_steps(model: nn.Module, stream: Stream, optimizer: Optimizer, settings: dict, done: int,
-              disable_tqdm: bool) -> Iterator[dict]:
+def run_steps(
+    model: nn.Module,  # with a head, in training mode
+    stream: Stream,  # where the batches come from
+    optimizer: Optimizer,  # its groups have an `initial_lr`
+    settings: dict,  # values of `SETTINGS`
+    done: int,  # steps that were taken before
+    disable_tqdm: bool,  # True: no progress bar
+) -> Iterator[dict]:
     "Take the steps that are left, and yield each one's row of the log."
     device, last, batches = next(model.parameters()).device, settings["max_steps"], iter(stream)
     wrapped = DistributedDataParallel(model) if settings["processes"] > 1 else model
@@ -411,34 +493,3 @@ def run_steps(model: nn.Module, stream: Stream, optimizer: Optimizer, settings: 
             bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
             bar.update()
             yield {"step": step + 1, "epoch": stream.epoch, **row}
-
-# %% ../nbs/13_training.ipynb #evaluate-cell
-@torch.no_grad()
-def evaluate(
-    model: nn.Module,  # with a head that chooses: its logits are (…, classes)
-    batches: Iterable[Mapping],  # with labels, int, -100 where there's nothing to predict
-    top: tuple[int, ...] = (1,),  # also count a label as found among this many highest logits
-) -> dict[str, float]:
-    "Return the mean loss and accuracy over all labels; raise ValueError if there are none."
-    device, sums = next(model.parameters()).device, 0
-    with in_mode(model, training=False):
-        for batch in batches:
-            batch = move(batch, device)
-            if not count_labels(model, batch): continue
-            output, labels = model(**batch), batch.get("labels")
-            if labels is None or labels.is_floating_point() or "logits" not in output:
-                raise ValueError("evaluate counts how often a model chooses the right class; it "
-                                 "needs integer labels, and logits for each class.")
-            logits, chosen = output.logits, labels != -100
-            labels = labels[chosen]  # (N,)
-            if logits.shape[:-1] != labels.shape:
-                logits = logits[chosen.view(logits.shape[:-1])]  # (N, classes)
-            best = logits.topk(min(max(top), logits.shape[-1])).indices  # (N, K)
-            hits = (best == labels[:, None]).sum(dim=0).cumsum(dim=0)  # (K,)
-            facts = [len(labels), output.loss.item() * len(labels), *hits.tolist()]
-            sums = sums + torch.tensor(facts, dtype=torch.float64)
-    if not torch.is_tensor(sums): raise ValueError("There are no labels to evaluate.")
-    count, loss, *found = sums.tolist()
-    names = ["accuracy" if k == 1 else f"top_{k}_accuracy" for k in top]
-    return {"eval_loss": loss / count,
-            **{name: found[min(k, len(found)) - 1] / count for name, k in zip(names, top)}}
