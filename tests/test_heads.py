@@ -681,3 +681,115 @@ def test_loading_needs_little_more_memory_than_the_file(tmp_path, model_type, ta
     assert total == pytest.approx(sum(shape.numel() for shape in shapes.values()) / 2)
     print(f"{name} {WEIGHTS[safe]}: {used / size:.3f}")
     assert 0.9 * size < used < 1.15 * size
+
+
+# Only labeled tokens are scored
+
+SPARSE = pytest.mark.parametrize("model_type, task", [key for key in HEADS if key[1] in ("MaskedLM", "PreTraining")])
+
+
+def sparse_and_dense(ours, inputs: dict, labels: dict) -> tuple:
+    "Return the outputs and gradients of a model that scores only labeled tokens, and of the same when it scores all."
+    found = []
+    for sparse in (True, False):
+        ours.sparse_prediction = sparse
+        ours.zero_grad(set_to_none=True)
+        output = ours(**inputs, **labels)
+        output.loss.backward()
+        found.append((output, {name: weight.grad for name, weight in ours.named_parameters()}))
+    return found
+
+
+@SPARSE
+@pytest.mark.parametrize("left", [False, True], ids=["right", "left"])
+@pytest.mark.parametrize("unpad", [True, False], ids=["unpadded", "padded"])
+def test_scoring_only_labeled_tokens_changes_neither_loss_nor_gradients(tmp_path, model_type, task, left, unpad):
+    ours, theirs = family_twins(tmp_path, model_type, task)
+    ours.unpad = unpad
+    inputs, labels = draw_inputs(task, theirs.config, 2, left=left)
+    (sparse, few), (dense, all_of_them) = sparse_and_dense(ours, inputs, labels)
+    name, chosen = "prediction_logits" if task == "PreTraining" else "logits", labels["labels"] != -100
+    assert sparse[name].shape == (chosen.sum(), 60) and dense[name].shape == (3, 11, 60)
+    torch.testing.assert_close(sparse[name], dense[name][chosen], rtol=exactness(ours), atol=exactness(ours))
+    torch.testing.assert_close(sparse.loss, dense.loss, rtol=exactness(ours), atol=exactness(ours))
+    if not left: torch.testing.assert_close(sparse.loss, theirs(**inputs, **labels).loss, rtol=exactness(ours), atol=exactness(ours))
+    assert few.keys() == all_of_them.keys()
+    for key, gradient in all_of_them.items():
+        torch.testing.assert_close(few[key], gradient, rtol=10 * exactness(ours), atol=10 * exactness(ours), msg=lambda text, key=key: f"{key}: {text}")
+
+
+@SPARSE
+def test_without_labels_every_token_is_scored(tmp_path, model_type, task):
+    ours, theirs = family_twins(tmp_path, model_type, task)
+    inputs, labels = draw_inputs(task, theirs.config)
+    name = "prediction_logits" if task == "PreTraining" else "logits"
+    expected = ours(**inputs)[name]
+    assert not ours.sparse_prediction
+    ours.sparse_prediction = True
+    for given in [{}] + ([dict(labels=labels["labels"])] if task == "PreTraining" else []):  # half the labels are none
+        output = ours(**inputs, **given)
+        assert output.loss is None and torch.equal(output[name], expected)
+
+
+@SPARSE
+def test_no_labeled_token_at_all(tmp_path, model_type, task):
+    ours, theirs = family_twins(tmp_path, model_type, task)
+    inputs, labels = draw_inputs(task, theirs.config)
+    labels["labels"] = torch.full_like(labels["labels"], -100)
+    (sparse, few), (dense, _) = sparse_and_dense(ours, inputs, labels)
+    assert sparse.loss.isnan() and dense.loss.isnan() and theirs(**inputs, **labels).loss.isnan(), "a mean over nothing"
+    assert sparse.to_tuple()[1].shape == (0, 60)
+    ours.zero_grad()
+    ours(**inputs, **labels).loss.nan_to_num().backward()
+    assert all(weight.grad is None or not weight.grad.any() for weight in ours.parameters())
+
+
+WRONG_LABELS = [(lambda labels: labels[:, :-1], r"labels has the shape \(3, 10\); expected \(3, 11\)"), (lambda labels: labels.flatten(), r"shape \(33,\); expected \(3, 11\)"),
+                (lambda labels: labels[:1], r"shape \(1, 11\); expected \(3, 11\)"), (lambda labels: labels[..., None], r"shape \(3, 11, 1\); expected \(3, 11\)"),
+                (lambda labels: labels.clamp(-1), "labels has the value -1; it must lie in 0 … 59, or be -100"), (lambda labels: labels + 160, "must lie in 0 … 59"),
+                (lambda labels: labels.double(), "labels has the dtype torch.float64"), (lambda labels: labels > 0, "labels has the dtype torch.bool")]
+
+
+@SPARSE
+@pytest.mark.parametrize("sparse", [True, False])
+def test_wrong_labels_are_named_however_many_tokens_are_scored(tmp_path, model_type, task, sparse):
+    ours, theirs = family_twins(tmp_path, model_type, task)
+    ours.sparse_prediction = sparse
+    inputs, labels = draw_inputs(task, theirs.config)
+    for change, message in WRONG_LABELS:
+        with pytest.raises((ValueError, TypeError), match=message): ours(**inputs, **labels | {"labels": change(labels["labels"])})
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16])
+def test_labels_of_other_integers_will_do(tmp_path, dtype):
+    ours, theirs = family_twins(tmp_path, "bert", "MaskedLM")
+    inputs, labels = draw_inputs("MaskedLM", theirs.config)
+    ours.sparse_prediction = True
+    assert ours(**inputs, labels=labels["labels"].to(dtype)).loss == ours(**inputs, **labels).loss
+
+
+def test_modernbert_scores_what_its_config_says(tmp_path):
+    ours, theirs = family_twins(tmp_path, "modernbert", "MaskedLM", sparse_prediction=True)
+    assert ours.sparse_prediction and theirs.sparse_prediction
+    inputs, labels = draw_inputs("MaskedLM", theirs.config)
+    a, b = ours(**inputs, **labels), theirs(**inputs, **labels)
+    compare(a, b, torch.ones(0, dtype=torch.bool), exactness(ours))
+    assert a.logits.shape == b.logits.shape == ((labels["labels"] != -100).sum(), 60)
+    torch.testing.assert_close(ours(**inputs).logits[inputs["attention_mask"].bool()], theirs(**inputs).logits[inputs["attention_mask"].bool()], rtol=2e-5, atol=2e-5)
+    ours.save_pretrained(tmp_path / "saved")
+    assert our_class("modernbert", "MaskedLM").from_pretrained(tmp_path / "saved").sparse_prediction
+    ours.sparse_prediction = False  # a switch of the model, not of its config
+    ours.save_pretrained(tmp_path / "saved")
+    assert ours(**inputs, **labels).logits.dim() == 3 and transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "saved").sparse_prediction
+
+
+def test_the_loss_ignores_minus_100_whatever_sparse_pred_ignore_index_says(tmp_path):
+    "transformers scores the tokens whose label isn't that index; its loss still leaves out -100 alone."
+    ours, theirs = family_twins(tmp_path, "modernbert", "MaskedLM", sparse_prediction=True, sparse_pred_ignore_index=-1)
+    inputs, labels = draw_inputs("MaskedLM", theirs.config)
+    a, b = ours(**inputs, **labels), theirs(**inputs, **labels)
+    torch.testing.assert_close(a.loss, b.loss, rtol=2e-5, atol=2e-5)
+    assert b.logits.shape == (33, 60) and a.logits.shape == ((labels["labels"] != -100).sum(), 60)
+    marked = labels["labels"].masked_fill(labels["labels"] == -100, -1)
+    torch.testing.assert_close(theirs(**inputs, labels=marked).loss, b.loss, rtol=2e-5, atol=2e-5)
+    with pytest.raises(ValueError, match="labels has the value -1; it must lie in"): ours(**inputs, labels=marked)

@@ -345,15 +345,16 @@ def start_training(model: nn.Module, optimizer: Optimizer, batches: Iterable, se
 @contextmanager
 def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
     "Train or evaluate a model, scoring only labeled tokens; put it back as it was."
-    before = model.training
-    sparse = {part: part.sparse_prediction for part in model.modules()
-              if hasattr(part, "sparse_prediction")}
+    parts = list(model.modules())
+    modes = [(part, part.training) for part in parts]
+    sparse = [(part, part.sparse_prediction) for part in parts
+              if hasattr(part, "sparse_prediction")]
     model.train(training)
-    for part in sparse: part.sparse_prediction = True
+    for part, _ in sparse: part.sparse_prediction = True
     try: yield
     finally:
-        model.train(before)
-        for part, value in sparse.items(): part.sparse_prediction = value
+        for part, mode in modes: part.training = mode
+        for part, value in sparse: part.sparse_prediction = value
 
 # %% ../nbs/13_training.ipynb #train-cell
 def train(

@@ -11,7 +11,9 @@ import torch
 import transformers
 from sentence_transformers import SentenceTransformer
 
+import tinybert
 from tinybert import AutoTokenizer, BertConfig, BertModel, Checkpoint, embed, read_pooling
+from tinybert.training import train
 from tools.course import ROOT
 from tools.prepack import prepack
 
@@ -31,7 +33,10 @@ ROWS = {
     "half bf16": ("32 × 128 in bfloat16, half padding, against float32", 0.14),
     "embed": ("embed a corpus of mixed lengths", 0.7),
     "embed bf16": ("embed the corpus in bfloat16, against float32", 0.18),
+    "fine-tuning": ("a fine-tuning step, 32 × 128, about half padding", 0.6),
+    "pretraining": ("a step of masked-LM training, 32 × 128, no padding", 0.45),
 }
+STEPS = 3  # of training, in a turn
 
 
 def seconds(function: Callable, calls: int = 1) -> float:
@@ -151,6 +156,80 @@ def measure_embed(pairs: int, exact: Models, rough: Models) -> dict[str, Times]:
     return {name: side_by_side(way, max(3, pairs // 2)) for name, way in ways.items()}
 
 
+def training_batch(row: str, vocab_size: int) -> dict[str, torch.Tensor]:
+    "Return texts with classes, or full rows with 15% of tokens labeled; the same at each call."
+    inputs, generator = batch(32, 128, row == "fine-tuning"), torch.Generator().manual_seed(1)
+    ids = inputs["input_ids"] % vocab_size
+    labels = torch.randint(2, (32,), generator=generator)
+    if row == "pretraining":
+        labels = ids.where(torch.rand(ids.shape, generator=generator) < 0.15, -100)
+    return inputs | {"input_ids": ids, "labels": labels}
+
+
+def their_training(row: str) -> Callable:
+    "Return some steps of the usual loop around a model of transformers."
+    config = transformers.BertConfig.from_pretrained(FOLDER)
+    task = {"fine-tuning": transformers.BertForSequenceClassification,
+            "pretraining": transformers.BertForMaskedLM}[row]
+    model, inputs = task(config).train(), training_batch(row, config.vocab_size)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
+
+    def steps() -> None:
+        for _ in range(STEPS):
+            model(**inputs).loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+
+    return steps
+
+
+def our_training(row: str) -> Callable:
+    "Return as many steps of `train`."
+    config = BertConfig.from_pretrained(CHECKPOINT)
+    task = {"fine-tuning": tinybert.BertForSequenceClassification,
+            "pretraining": tinybert.BertForMaskedLM}[row]
+    model, inputs = task(config), training_batch(row, config.vocab_size)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
+    return lambda: train(model, [inputs], max_steps=STEPS, optimizer=optimizer,
+                         disable_tqdm=True)
+
+
+def peak_memory() -> float:
+    "Return the most memory that this process ever had, in MB."
+    import resource  # Windows has none
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def serve_training(row: str, library: str) -> None:
+    "Take a turn for each line of input and print its seconds per step; then the memory's growth."
+    turn = {"theirs": their_training, "ours": our_training}[library](row)
+    before = peak_memory()
+    for _ in sys.stdin: print(seconds(turn) / STEPS, flush=True)
+    print(peak_memory() - before)
+
+
+def training_side_by_side(row: str, pairs: int) -> tuple[Times, dict[str, float]]:
+    "Return the seconds of steps, and the growth in memory; each library has a process of its own."
+    start = lambda library: subprocess.Popen(
+        [sys.executable, "-c", f"from tools.bench import serve_training as serve; "
+                               f"serve({row!r}, {library!r})"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    programs = {library: start(library) for library in ("theirs", "ours")}
+
+    def turn(library: str) -> float:
+        print(file=programs[library].stdin, flush=True)
+        return float(programs[library].stdout.readline())
+
+    for library in programs: turn(library)  # imports, caches, the optimizer's state
+    times = {library: [] for library in programs}
+    for _ in range(pairs):
+        for library in programs: times[library].append(turn(library))
+    grown = {name: float(program.communicate()[0]) for name, program in programs.items()}
+    return times, grown
+
+
 def measure(pairs: int) -> dict[str, Times]:
     "Return the seconds of each contender for each row."
     loads = {"theirs": lambda: transformers.BertModel.from_pretrained(FOLDER),
@@ -238,7 +317,7 @@ def draw(results: dict, path: Path) -> None:
     "Write the ratios as a bar chart."
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    fig, ax = plt.subplots(figsize=(8.4, 4.6), facecolor="white")
+    fig, ax = plt.subplots(figsize=(8.4, 5.4), facecolor="white")
     for row, (key, (name, goal)) in enumerate(ROWS.items()):
         for shift, way, color in ((-.2, "ours", "#3b6ea5"), (.2, "prepacked", "#7fae6b")):
             if way not in results[key]: continue
@@ -270,6 +349,19 @@ def comparison(results: dict) -> str:
     return (f"For comparison, the libraries' time in bfloat16 divided by that in float32: {rough}. "
             f"Our model's with `torch.compile` (default options), divided by that without: "
             f"{compiled}.")
+
+
+def training_table(results: dict, memory: dict[str, dict[str, float]]) -> str:
+    "Return tokens a second and the growth in memory while training, as a Markdown table."
+    lines = ["| work | theirs, tokens/s | ours, tokens/s | theirs, MB | ours, MB |",
+             "|---|--:|--:|--:|--:|"]
+    vocab_size = BertConfig.from_pretrained(CHECKPOINT).vocab_size
+    for row, grown in memory.items():
+        tokens = training_batch(row, vocab_size)["attention_mask"].sum().item()
+        cells = [f"{tokens / median(results[row][way]):,.0f}" for way in ("theirs", "ours")]
+        cells += [f"{grown[way]:,.0f}" for way in ("theirs", "ours")]
+        lines.append(f"| {ROWS[row][0]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def card_table(card: dict) -> str:
@@ -305,6 +397,12 @@ All of them run [all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/
 
 {comparison}
 
+## Training
+
+Each library trains a model of MiniLM's shape in a process of its own, with AdamW and gradients clipped to norm 1. *Theirs* is the usual loop around transformers' model: loss, backward, step. *Ours* is `train`. A classifier learns from texts of 2 to 128 tokens; a masked-LM model from full rows, with 15% of the tokens labeled. Our head scores only those, transformers' scores all. Tokens are counted without padding. The memory is how far the process's peak grew while training, gradients and the optimizer's two averages included.
+
+{training}
+
 ## How much of the machine is used
 
 What a machine can do is the rate of one large matrix product, 2048 × 2048, in the same dtype: that's the first column. The others are the operations that the real tokens need, divided by the time, as a fraction of that rate. 100% would be a forward pass that does nothing but multiply, and never multiplies padding. Here, *theirs* has the same dtype as ours.
@@ -313,10 +411,11 @@ What a machine can do is the rate of one large matrix product, 2048 × 2048, in 
 """
 
 
-def report(results: dict, card: dict) -> str:
+def report(results: dict, memory: dict, card: dict) -> str:
     "Return the page."
     page = PAGE_TEXT.format(date=date.today(), machine=machine(), table=table(results),
-                            comparison=comparison(results), roofline=roofline(results))
+                            comparison=comparison(results), roofline=roofline(results),
+                            training=training_table(results, memory))
     return page + (f"\n{card_table(card)}\n" if card else "")
 
 
@@ -325,8 +424,11 @@ def main() -> None:
     transformers.utils.logging.disable_progress_bar()
     torch.set_grad_enabled(False)
     gc.disable()
-    results = measure(pairs)
-    page = report(results, measure_card(pairs) if torch.cuda.is_available() else {})
+    results, memory = measure(pairs), {}
+    for row in ("fine-tuning", "pretraining"):
+        results[row], memory[row] = training_side_by_side(row, pairs)
+    card = measure_card(pairs) if torch.cuda.is_available() else {}
+    page = report(results, memory, card)
     PAGE.write_text(page, encoding="utf-8")
     draw(results, PICTURE)
     print(page)

@@ -127,7 +127,9 @@ class Muon(AdamW):
             matrices = [matrix for matrix in group["params"] if matrix.shape == shape]
             updates = []
             for matrix in matrices:
-                average = self.state[matrix].setdefault("average", torch.zeros_like(matrix))
+                state = self.state[matrix]
+                state.setdefault("step", torch.tensor(0.0))  # without it, AdamW can't load it
+                average = state.setdefault("average", torch.zeros_like(matrix))
                 average.lerp_(matrix.grad, 0.05)
                 updates.append(matrix.grad.lerp(average, 0.95))
                 matrix.grad = None
@@ -232,7 +234,7 @@ def new_model() -> BertForMaskedLM:
     "Return a model with random weights, without dropout: it sees each text only a few times."
     torch.manual_seed(0)
     return BertForMaskedLM(BertConfig(**SIZE, hidden_dropout_prob=0.0,
-                                      attention_probs_dropout_prob=0.0))
+                                      attention_probs_dropout_prob=0.0)).eval()
 
 
 def show(**facts: float) -> None:
