@@ -265,7 +265,7 @@ def forgets_the_embeddings(student_layers, teacher_layers):
 def forgets_the_last(student_layers, teacher_layers):
     """It stops too early: the last layer isn't there. There is one tensor more than layers.
 
-    range ends before its last number, so go up to student_layers + 1."""
+    A range ends before its last number, so go up to student_layers + 1."""
     return matching_layers(student_layers, teacher_layers)[:-1]
 
 # %% ../../nbs/exercises/09_distillation.ipynb #layers-index
@@ -324,7 +324,7 @@ def state_inputs() -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
 @exercise(inputs=state_inputs, hints=(
     "First bring the student's vectors to the teacher's width. Then choose the real tokens, and "
     "only then take a mean. What would zeros at padded positions do to a mean over all of them?",
-    "student @ weight.T has the teacher's width. A mask that is bool chooses the vectors of the "
+    "With student @ weight.T you get the teacher's width. A mask that is bool chooses the vectors of the "
     "real tokens: difference[attention_mask.bool()] has the shape (tokens, D)."))
 def hidden_loss(student: Tensor, teacher: Tensor, weight: Tensor,
                 attention_mask: Tensor) -> Tensor:
