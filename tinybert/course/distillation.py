@@ -7,8 +7,8 @@ __all__ = ['weights_of_half', 'soft_targets', 'kl_loss', 'matching_layers', 'hid
 
 # %% ../../nbs/exercises/09_distillation.ipynb #imports
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.functional import normalize
 from tinybert.course.check import exercise, question
 
 # %% ../../nbs/exercises/09_distillation.ipynb #soft-inputs
@@ -324,8 +324,8 @@ def state_inputs() -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
 @exercise(inputs=state_inputs, hints=(
     "First bring the student's vectors to the teacher's width. Then choose the real tokens, and "
     "only then take a mean. What would zeros at padded positions do to a mean over all of them?",
-    "With student @ weight.T you get the teacher's width. A mask that is bool chooses the vectors of the "
-    "real tokens: difference[attention_mask.bool()] has the shape (tokens, D)."))
+    "With student @ weight.T you get the teacher's width. A mask that is bool chooses the vectors "
+    "of the real tokens: difference[attention_mask.bool()] has the shape (tokens, D)."))
 def hidden_loss(student: Tensor, teacher: Tensor, weight: Tensor,
                 attention_mask: Tensor) -> Tensor:
     """A bool mask of shape (B, T) chooses among the tokens and leaves the coordinates. The mean
@@ -439,7 +439,7 @@ def cosine_loss(ours: Tensor, theirs: Tensor) -> Tensor:
     """A sentence's cosine with itself is 1 in any model, so the diagonal says nothing, and B of
     the B² entries would only make the mean smaller. Each pair is there twice, above and below
     the diagonal, which doesn't change a mean."""
-    student, teacher = (normalize(vectors, dim=1) @ normalize(vectors, dim=1).T
+    student, teacher = (F.normalize(vectors, dim=1) @ F.normalize(vectors, dim=1).T
                         for vectors in (ours, theirs))  # (B, B) each
     different = ~torch.eye(len(ours), dtype=torch.bool)
     return (student - teacher)[different].square().mean()
@@ -447,7 +447,7 @@ def cosine_loss(ours: Tensor, theirs: Tensor) -> Tensor:
 # %% ../../nbs/exercises/09_distillation.ipynb #pairs-helper
 def cosines(vectors: Tensor) -> Tensor:
     "Return the cosine of each pair, (B, B)."
-    return normalize(vectors, dim=1) @ normalize(vectors, dim=1).T
+    return F.normalize(vectors, dim=1) @ F.normalize(vectors, dim=1).T
 
 # %% ../../nbs/exercises/09_distillation.ipynb #pairs-diagonal
 @cosine_loss.mistake
@@ -473,7 +473,7 @@ def scales_the_columns(ours, theirs):
     """It scales each coordinate over the batch to length 1. A vector is a row.
 
     Use dim=1 in F.normalize."""
-    student, teacher = (normalize(vectors, dim=0) for vectors in (ours, theirs))
+    student, teacher = (F.normalize(vectors, dim=0) for vectors in (ours, theirs))
     different = ~torch.eye(len(ours), dtype=torch.bool)
     return (student @ student.T - teacher @ teacher.T)[different].square().mean()
 
@@ -516,7 +516,7 @@ def pair_by_pair(ours, theirs):
     one, other = torch.triu_indices(len(ours), len(ours), offset=1)
     student, teacher = (torch.cosine_similarity(vectors[one], vectors[other])
                         for vectors in (ours, theirs))
-    return torch.nn.functional.mse_loss(student, teacher)
+    return F.mse_loss(student, teacher)
 
 # %% ../../nbs/exercises/09_distillation.ipynb #half
 weights_of_half = question("weights_of_half", answer=17389824,
@@ -531,8 +531,8 @@ weights_of_half = question("weights_of_half", answer=17389824,
                   "second one?",
         19164288: "That takes away two layers. How many does a student do without that keeps every "
                   "second one?",
-        15615360: "That takes away four layers. How many does a student do without that keeps every "
-                  "second one?",
+        15615360: "That takes away four layers. How many does a student do without that keeps "
+                  "every second one?",
     },
     hints=("How many of the six layers are gone? Are the embeddings in a layer?",
            "Subtract the weights of three layers from those of the whole model."),
