@@ -6,11 +6,10 @@
 __all__ = ['steps_of_training', 'honest_number', 'find_leaks', 'descend', 'confusion_matrix', 'paired_difference']
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #imports
-from math import sqrt
-import re
+import math, re
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 from tinybert.course.check import exercise, question
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #steps
@@ -184,7 +183,7 @@ def loop_inputs() -> list[tuple[Tensor, Tensor, Tensor, float, int]]:
     "Each step needs fresh gradients. Where does torch put them, what happens to those of the step "
     "before, and in which direction does the loss fall?",
     "Start with weight = weight.clone().requires_grad_(). In each step, loss = "
-    "cross_entropy(inputs @ weight.T, labels), loss.backward(), and then, under torch.no_grad(), "
+    "F.cross_entropy(inputs @ weight.T, labels), loss.backward(), and then, under torch.no_grad(), "
     "weight -= learning_rate * weight.grad, and weight.grad = None."))
 def descend(weight: Tensor, inputs: Tensor, labels: Tensor, learning_rate: float,
             steps: int) -> Tensor:
@@ -193,7 +192,7 @@ def descend(weight: Tensor, inputs: Tensor, labels: Tensor, learning_rate: float
     not be recorded, or torch would compute gradients of it, too; that's what no_grad is for."""
     weight = weight.clone().requires_grad_()
     for _ in range(steps):
-        loss = cross_entropy(inputs @ weight.T, labels)
+        loss = F.cross_entropy(inputs @ weight.T, labels)
         loss.backward()
         with torch.no_grad(): weight -= learning_rate * weight.grad
         weight.grad = None
@@ -201,7 +200,7 @@ def descend(weight: Tensor, inputs: Tensor, labels: Tensor, learning_rate: float
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #loop-helper
 def walk(weight: Tensor, inputs: Tensor, labels: Tensor, learning_rate: float, steps: int,
-         keep: bool = False, loss_of=cross_entropy, grow=None) -> Tensor:
+         keep: bool = False, loss_of=F.cross_entropy, grow=None) -> Tensor:
     "Take steps with one detail changed: gradients that are kept, another loss, another rate."
     weight = weight.clone().requires_grad_()
     for step in range(steps):
@@ -237,17 +236,17 @@ def adds_losses(weight, inputs, labels, learning_rate, steps):
 
     cross_entropy takes the mean unless you tell it otherwise."""
     return walk(weight, inputs, labels, learning_rate, steps,
-                loss_of=lambda logits, labels: cross_entropy(logits, labels, reduction="sum"))
+                loss_of=lambda logits, labels: F.cross_entropy(logits, labels, reduction="sum"))
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #loop-softmax
 @descend.mistake
 def softmax_twice(weight, inputs, labels, learning_rate, steps):
-    """It gives probabilities to cross_entropy, which takes logits and applies softmax itself.
+    """It gives probabilities to F.cross_entropy, which takes logits and applies softmax itself.
     So softmax is applied twice, and the steps are too small.
 
     Pass the logits, inputs @ weight.T, as they are."""
     return walk(weight, inputs, labels, learning_rate, steps,
-                loss_of=lambda logits, labels: cross_entropy(logits.softmax(dim=1), labels))
+                loss_of=lambda logits, labels: F.cross_entropy(logits.softmax(dim=1), labels))
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #loop-once
 @descend.mistake
@@ -321,7 +320,7 @@ def with_an_optimizer(weight, inputs, labels, learning_rate, steps):
     optimizer = torch.optim.SGD([weight], lr=learning_rate)
     for _ in range(steps):
         optimizer.zero_grad()
-        cross_entropy(inputs @ weight.T, labels).backward()
+        F.cross_entropy(inputs @ weight.T, labels).backward()
         optimizer.step()
     return weight.detach()
 
@@ -331,7 +330,7 @@ def asks_for_the_gradient(weight, inputs, labels, learning_rate, steps):
     "torch.autograd.grad returns the gradient and adds it to nothing."
     for _ in range(steps):
         weight = weight.detach().requires_grad_()
-        gradient, = torch.autograd.grad(cross_entropy(inputs @ weight.T, labels), weight)
+        gradient, = torch.autograd.grad(F.cross_entropy(inputs @ weight.T, labels), weight)
         weight = weight - learning_rate * gradient
     return weight.detach()
 
@@ -458,14 +457,14 @@ def paired_inputs() -> list[tuple[list[bool], list[bool]]]:
     "Which texts make a difference between the two models? Count those that only the first gets "
     "right, and those that only the second does. What do you divide by?",
     "Take b = sum(one and not other for one, other in zip(first, second)), and c the other way "
-    "around. The results are (b - c) / len(first) and sqrt(b + c) / len(first)."))
+    "around. The results are (b - c) / len(first) and math.sqrt(b + c) / len(first)."))
 def paired_difference(first: list[bool], second: list[bool]) -> tuple[float, float]:
     """Texts that both get right, or both get wrong, add nothing to the difference and nothing to
     its uncertainty. Each of the others adds plus or minus one, like a step of a random walk, and
     after b + c such steps a random walk is about the root of b + c away from its start."""
     b = sum(one and not other for one, other in zip(first, second))
     c = sum(other and not one for one, other in zip(first, second))
-    return (b - c) / len(first), sqrt(b + c) / len(first)
+    return (b - c) / len(first), math.sqrt(b + c) / len(first)
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #paired-helper
 def only_one(first: list[bool], second: list[bool]) -> tuple[int, int, int]:
@@ -480,14 +479,14 @@ def subtracts_the_first(first, second):
 
     It's (b - c), with b for the texts that only the first gets right."""
     b, c, n = only_one(first, second)
-    return (c - b) / n, sqrt(b + c) / n
+    return (c - b) / n, math.sqrt(b + c) / n
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #paired-root
 @paired_difference.mistake
 def forgets_the_square_root(first, second):
     """It forgets the square root.
 
-    The standard error is sqrt(b + c) / n."""
+    The standard error is math.sqrt(b + c) / n."""
     b, c, n = only_one(first, second)
     return (b - c) / n, (b + c) / n
 
@@ -496,9 +495,9 @@ def forgets_the_square_root(first, second):
 def takes_the_root_of_everything(first, second):
     """It takes the square root of the fraction, so the number of texts is under the root, too.
 
-    Divide after taking the root: sqrt(b + c) / n."""
+    Divide after taking the root: math.sqrt(b + c) / n."""
     b, c, n = only_one(first, second)
-    return (b - c) / n, sqrt((b + c) / n)
+    return (b - c) / n, math.sqrt((b + c) / n)
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #paired-counts
 @paired_difference.mistake
@@ -507,7 +506,7 @@ def returns_counts(first, second):
 
     Divide both numbers by len(first)."""
     b, c, n = only_one(first, second)
-    return float(b - c), sqrt(b + c)
+    return float(b - c), math.sqrt(b + c)
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #paired-size
 @paired_difference.mistake
@@ -516,7 +515,7 @@ def drops_the_sign(first, second):
 
     Leave abs out."""
     b, c, n = only_one(first, second)
-    return abs(b - c) / n, sqrt(b + c) / n
+    return abs(b - c) / n, math.sqrt(b + c) / n
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #paired-difference
 @paired_difference.mistake
@@ -526,7 +525,7 @@ def root_of_the_difference(first, second):
 
     Add b and c under the root."""
     b, c, n = only_one(first, second)
-    return (b - c) / n, sqrt(abs(b - c)) / n
+    return (b - c) / n, math.sqrt(abs(b - c)) / n
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #paired-differing
 @paired_difference.mistake
@@ -536,7 +535,7 @@ def divides_by_the_differing(first, second):
 
     Divide by len(first)."""
     b, c, n = only_one(first, second)
-    return (b - c) / max(1, b + c), sqrt(b + c) / max(1, b + c)
+    return (b - c) / max(1, b + c), math.sqrt(b + c) / max(1, b + c)
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #paired-two
 @paired_difference.mistake
@@ -545,7 +544,7 @@ def returns_two_errors(first, second):
 
     Leave the factor 2 out."""
     b, c, n = only_one(first, second)
-    return (b - c) / n, 2 * sqrt(b + c) / n
+    return (b - c) / n, 2 * math.sqrt(b + c) / n
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #paired-unpaired
 @paired_difference.mistake
@@ -555,7 +554,7 @@ def as_if_unpaired(first, second):
 
     Count only the texts on which the two differ."""
     variance = lambda right: sum(right) / len(right) * (1 - sum(right) / len(right)) / len(right)
-    return (sum(first) - sum(second)) / len(first), sqrt(variance(first) + variance(second))
+    return (sum(first) - sum(second)) / len(first), math.sqrt(variance(first) + variance(second))
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #paired-wrong
 @paired_difference.wrong
