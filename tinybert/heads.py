@@ -241,8 +241,8 @@ class ForMaskedLM(HeadModel):
             raise ValueError("tie_word_embeddings is False; only a tied decoder is supported.")
         self.sparse_prediction = getattr(config, "sparse_prediction", False)
         if self.sparse_prediction and config.sparse_pred_ignore_index != -100:
-            raise ValueError(f"sparse_pred_ignore_index is {config.sparse_pred_ignore_index}; "
-                             f"only -100 is supported as the label of tokens without one.")
+            raise ValueError(f"sparse_pred_ignore_index is {config.sparse_pred_ignore_index}. Set "
+                             f"it to -100, the label that the loss leaves out.")
         activation = self.family.lm_activation or config.hidden_act
         if self.family.transforms: activation = config.classifier_activation
         self.lm_head = MaskedLMHead(config, activation)
