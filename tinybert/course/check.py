@@ -411,7 +411,8 @@ def judge_answer(question: Question, given: Any) -> Verdict:
     return Verdict(False, table_text(f"{question.name}: not yet", rows), cause)
 
 # %% ../../nbs/exercises/00_check.ipynb #lessons
-LESSONS = "models", "pretraining", "inside", "batches", "fine_tuning", "families", "checkpoints", "faster"
+LESSONS = ("models", "pretraining", "inside", "batches", "fine_tuning", "families",
+           "checkpoints", "faster", "distillation")
 
 # %% ../../nbs/exercises/00_check.ipynb #find-cell
 def find(exercise: Callable | str) -> Exercise | Question:
