@@ -29,9 +29,9 @@ ROOT = Path(__file__).parents[1]
 NAME, TEACHER = "tinybert-mini", "sentence-transformers/all-MiniLM-L6-v2"
 SIZE = dict(vocab_size=7680, hidden_size=192, num_hidden_layers=6, num_attention_heads=3,
             intermediate_size=768, max_position_embeddings=128)
-STEPS = {"masked": 1750, "distilled": 500}
+STEPS = {"masked": 1750, "distilled": 300}
 MAX_TOKENS, RATE = 4096, 4e-3  # of a batch; the highest learning rate
-SENTENCES, AT_ONCE = 32_000, 96  # for the teacher: in all, and in a batch
+SENTENCES, AT_ONCE, WEIGHT = 32_000, 96, 0.1  # for the teacher: in all, in a batch, in the loss
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]*[A-Z])")
 
 
@@ -179,7 +179,7 @@ class Pupil(nn.Module):
     def forward(self, input_ids, attention_mask, labels, text_ids, text_mask, theirs):
         masked = self.model(input_ids, attention_mask, labels=labels).loss
         ours = mean_vectors(self.model, text_ids, text_mask)
-        return ModelOutput(loss=masked + similarity_loss(ours, theirs))
+        return ModelOutput(loss=masked + WEIGHT * similarity_loss(ours, theirs))
 
 
 class TaughtInputs(MaskedInputs):
