@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, DistributedSampler, RandomSampler
 
 from tinybert import BertConfig, BertForMaskedLM, BertForPreTraining, BertForQuestionAnswering, BertForSequenceClassification
 from tinybert import BertForTokenClassification, BertTokenizer, DataCollatorForLanguageModeling, training
-from tinybert.training import (LengthBatchSampler, decay_groups, evaluate, has_bf16, in_mode,
+from tinybert.training import (LengthBatchSampler, Stream, decay_groups, evaluate, has_bf16, in_mode,
                                pack_sequences, schedule, train)
 
 SIZES = dict(vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24, max_position_embeddings=20)
@@ -348,6 +348,16 @@ def shards(tokenizer, rank: int) -> DataLoader:
     data = draw_texts(12)
     return loader(tokenizer, 12, sampler=DistributedSampler(data, 2, rank, shuffle=True))
 
+
+
+def test_set_epoch_reaches_a_sampler_inside_a_batch_sampler():
+    from torch.utils.data import BatchSampler, DistributedSampler
+    data = list(range(12))
+    inner = DistributedSampler(data, num_replicas=1, rank=0, seed=3)
+    loader = DataLoader(data, batch_sampler=BatchSampler(inner, 4, drop_last=False))
+    stream = iter(Stream(loader))
+    epochs = [torch.cat([next(stream) for _ in range(3)]).tolist() for _ in range(2)]
+    assert epochs[0] != epochs[1] and sorted(epochs[0]) == sorted(epochs[1]) == data
 
 
 def test_each_part_of_a_model_is_put_back_into_its_own_mode():
