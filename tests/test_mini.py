@@ -30,7 +30,7 @@ def test_every_class_finds_it_by_its_name():
     assert model.dtype == torch.float32 and not model.training
     assert model.pooler is None and model.config.vocab_size == len(tokenizer)
     assert model(**tokenizer(TEXTS, padding=True, return_tensors="pt")).pooler_output is None
-    assert AutoModelForSequenceClassification.from_pretrained(NAME, num_labels=3).num_labels == 3
+    assert AutoModelForSequenceClassification.from_pretrained(NAME, num_labels=3).config.num_labels == 3
     assert read_pooling(NAME) == {"pooling": "mean", "normalize": True, "max_length": 128}
 
 
