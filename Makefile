@@ -45,7 +45,7 @@ export: setup  ## write the modules from the notebooks
 	$(BIN)/nbdev-export
 
 outputs: export  ## run each notebook by itself, store what it prints, write README.md
-	find nbs -name '[0-9a-z]*.ipynb' -not -path '*/.*' | sort | xargs -n 1 -P 2 $(BIN)/nbdev-test --save
+	find nbs -name '[0-9a-z]*.ipynb' -not -path '*/.*' | sort | OMP_NUM_THREADS=1 xargs -n 1 -P 2 $(BIN)/nbdev-test --save
 	$(BIN)/nbdev-clean
 	@$(MAKE) --no-print-directory readme
 

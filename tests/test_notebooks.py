@@ -30,7 +30,9 @@ def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedPr
     "Run one of the environment's programs in a copy of the project, with the copy's modules."
     env = {name: value for name, value in os.environ.items()
            if name not in ("IN_TEST", "HF_HUB_OFFLINE", "GITHUB_REPOSITORY")}
-    env = {"HF_HOME": str(ROOT / ".cache/huggingface"), **env, "PYTHONPATH": str(folder), **variables}
+    # Two run at a time: with more threads than cores, those of small models wait for each other.
+    env = {"HF_HOME": str(ROOT / ".cache/huggingface"), "OMP_NUM_THREADS": "1", **env,
+           "PYTHONPATH": str(folder), **variables}
     program = str(Path(sys.executable).with_name(command[0]))
     return subprocess.run([program, *command[1:]], cwd=folder, env=env, capture_output=True, text=True)
 
