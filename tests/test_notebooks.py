@@ -44,7 +44,7 @@ def read(path: Path) -> dict:
 
 # Comparing
 
-ADDRESS = re.compile(r"(?: at)? 0x[0-9a-fA-F]+|(?<=<Figure size )[0-9.]+x[0-9.]+")  # or a picture's size
+ADDRESS = re.compile(r"(?: at)? 0x[0-9a-fA-F]+")
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\b(?:nan|inf)\b")
 
 
