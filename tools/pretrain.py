@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from tinybert import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM, BertTokenizer
 from tinybert import DataCollatorForLanguageModeling, ModelOutput, embed
 from tinybert.checkpoint import bundled
-from tinybert.training import LengthBatchSampler, evaluate, in_mode, train
+from tinybert.training import LengthBatchSampler, evaluate, train
 from tools import blimp, corpus
 
 ROOT = Path(__file__).parents[1]
@@ -186,9 +186,10 @@ class TaughtInputs(MaskedInputs):
     "Add sentences and a teacher's vectors of them to each batch of masked inputs."
     def __init__(self, inputs, tokenizer, sentences: list[str], theirs: Tensor):
         super().__init__(inputs, tokenizer, seed=43)
-        self.tokenizer, self.sentences, self.theirs, self.rate = tokenizer, sentences, theirs, 0.15
+        self.tokenizer, self.sentences, self.theirs = tokenizer, sentences, theirs
 
-    def set_epoch(self, epoch: int) -> None: self.collate_fn.mlm_probability = self.rate
+    def set_epoch(self, epoch: int) -> None:
+        self.collate_fn.mlm_probability = 0.15
 
     def __iter__(self):
         for batch in super().__iter__():

@@ -2,7 +2,6 @@
 python -m tools.seeds computes what is missing, of all groups of runs or of those that are named; --again computes them anew."""
 
 import argparse, json, random
-from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
