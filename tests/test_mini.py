@@ -34,14 +34,10 @@ def test_every_class_finds_it_by_its_name():
     assert read_pooling(NAME) == {"pooling": "mean", "normalize": True, "max_length": 128}
 
 
-def test_it_fills_masks_sensibly():
-    fill = pipeline("fill-mask", model=NAME, top_k=5)
-    best = {"The president of the united [MASK].": "states", "He was born in the [MASK] of 1850.": None,
-            "They [MASK] not know what to do.": None}
-    for text, word in best.items():
-        answers = [answer["token_str"] for answer in fill(text)]
-        if word: assert answers[0] == word
-        assert all(answer.isalpha() for answer in answers[:1])
+@pytest.mark.parametrize("text, words", [("The president of the united [MASK].", {"states"}),
+                                         ("They [MASK] not know what to do.", {"do", "did"})])
+def test_it_fills_masks_sensibly(text, words):
+    assert pipeline("fill-mask", model=NAME)(text)[0]["token_str"] in words
 
 
 def test_similar_sentences_have_similar_vectors():

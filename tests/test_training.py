@@ -3,7 +3,6 @@
 import math
 import os
 import random
-import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import distributed
 from torch.utils.data import DataLoader, DistributedSampler, RandomSampler
 

@@ -25,6 +25,7 @@ from torch.utils.data import Sampler
 from tqdm.auto import tqdm
 from .checkpoint import why_unreadable, write_files
 from .collators import own_generator
+from .embedding import token_batches
 from .vocabulary import check_option
 
 # %% ../nbs/13_training.ipynb #count-labels-cell
@@ -80,13 +81,8 @@ class LengthBatchSampler(Sampler):
         "Return the batches of this epoch, in order, for all processes."
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
         order = torch.randperm(len(self.lengths), generator=generator).tolist()
-        batches, tokens = [], math.inf  # so the first text opens a batch
-        for index in sorted(order, key=self.lengths.__getitem__):
-            tokens += self.lengths[index]
-            if tokens > self.max_tokens:
-                batches.append([])
-                tokens = self.lengths[index]
-            batches[-1].append(index)
+        found = list(token_batches([self.lengths[index] for index in order], self.max_tokens))
+        batches = [[order[index] for index in batch] for batch in found]
         return [batches[index] for index in torch.randperm(len(batches), generator=generator)]
 
     def __len__(self) -> int: return len(self.batches()) // process_rank()[1]
