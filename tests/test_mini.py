@@ -1,7 +1,10 @@
 "The checkpoint inside the package: found by its name, without any request, by all three libraries."
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +91,12 @@ def test_it_is_half_precision_in_the_file():
     from safetensors import safe_open
     with safe_open(bundled(NAME) / "model.safetensors", "pt") as file:
         assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}
+
+
+def test_the_demo_tells_its_story_without_network_and_without_a_cache(tmp_path):
+    root = Path(__file__).parents[1]
+    env = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "tools/demo.py"], cwd=root, env=env, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert "states 0." in done.stdout and done.stdout.endswith("\nTrue\n\n")
+    assert not any(tmp_path.iterdir())

@@ -43,12 +43,13 @@ def main() -> None:
          f"{type(model).__name__} with {model.num_parameters():,} weights")
 
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    ids = tokenizer(SEQUENCES)["input_ids"]
-    rows = (f"{row}  {' '.join(tokenizer.convert_ids_to_tokens(row))}" for row in ids)
-    show(f"tokenizer({SEQUENCES})['input_ids']", "\n".join(rows))
+    encoded = tokenizer(SEQUENCES, padding=True, return_tensors="pt")
+    rows = (f"{row}  {' '.join(tokenizer.convert_ids_to_tokens(row))}"
+            for row in encoded["input_ids"].tolist())
+    show(f"encoded = tokenizer({SEQUENCES}, padding=True, return_tensors='pt')", "\n".join(rows))
 
-    output = model(torch.tensor(ids))
-    show("output = model(torch.tensor(ids))",
+    output = model(**encoded)
+    show("output = model(**encoded)",
          "\n".join(f"{name}: {tuple(value.shape)}" for name, value in output.items()))
 
     fill = pipeline("fill-mask", model=checkpoint, top_k=4)
@@ -71,7 +72,7 @@ def main() -> None:
     model.save_pretrained(folder)
     show(f"model.save_pretrained('demo/{folder.name}')",
          f"$ ls demo/{folder.name}\n{' '.join(sorted(os.listdir(folder)))}")
-    reloaded = AutoModel.from_pretrained(folder)(torch.tensor(ids))
+    reloaded = AutoModel.from_pretrained(folder)(**encoded)
     show("torch.equal(reloaded.last_hidden_state, output.last_hidden_state)",
          torch.equal(reloaded.last_hidden_state, output.last_hidden_state))
 
