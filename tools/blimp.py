@@ -49,6 +49,11 @@ def score(model, tokenizer, pairs: Path, every: int = 1) -> dict[str, float]:
     return {name: sum(found) / len(found) for name, found in sorted(right.items())}
 
 
+def mean(accuracies: dict[str, float]) -> float:
+    "Return the mean over the paradigms."
+    return sum(accuracies.values()) / len(accuracies)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint")
@@ -57,7 +62,7 @@ def main() -> None:
     found = score(AutoModelForMaskedLM.from_pretrained(args.checkpoint),
                   AutoTokenizer.from_pretrained(args.checkpoint), args.pairs)
     for name, accuracy in found.items(): print(f"{accuracy:6.1%}  {name}")
-    print(f"{sum(found.values()) / len(found):6.1%}  all")
+    print(f"{mean(found):6.1%}  all")
 
 
 if __name__ == "__main__": main()
