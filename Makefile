@@ -27,7 +27,7 @@ lab: setup  ## open the notebooks in JupyterLab
 	cd nbs && ../$(BIN)/jupyter lab
 
 test: setup  ## run all tests
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 pretrain: setup  ## train tinybert-mini anew, for an hour or two; stopped, the same command goes on
 	$(BIN)/python -m tools.pretrain
