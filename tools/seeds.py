@@ -6,19 +6,22 @@ import argparse, json, random
 import torch
 from torch.utils.data import DataLoader
 
-from tinybert import AutoModelForSequenceClassification, AutoTokenizer
+from tinybert import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from tinybert.collators import DataCollatorWithPadding
 from tinybert.training import evaluate, train
 from tools.reviews import TARGET as REVIEWS, load
 
 TARGET = REVIEWS.with_name("fine_tuning.json")
-MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+MINILM, MINI = "sentence-transformers/all-MiniLM-L6-v2", "tinybert-mini"
 SEEDS, FEW = range(5), range(3)
-BASE = dict(checkpoint=MINILM, learning_rate=1e-4, epochs=2, texts=None, test=True)
+BASE = dict(checkpoint=MINILM, learning_rate=1e-4, epochs=2, texts=None, pretrained=True, test=True)
 TRIAL = BASE | dict(test=False)  # choices are made on the validation part
-# Each group of runs: its settings, and the seeds of head, dropout and order of the texts. Those of `BASE` are the lesson's.
+SMALL = BASE | dict(checkpoint=MINI, learning_rate=1e-3, epochs=3)
+# Each group of runs: its settings, and the seeds of head, dropout and order of the texts. Those of `BASE` and `SMALL` are the lesson's.
 GROUPS = {
     "MiniLM": (BASE, SEEDS),
+    "tinybert-mini": (SMALL, SEEDS),
+    "from scratch": (SMALL | dict(pretrained=False, learning_rate=5e-4), SEEDS),
     "learning rate 1e-05": (TRIAL | dict(learning_rate=1e-5), FEW),
     "learning rate 1e-03": (TRIAL | dict(learning_rate=1e-3), FEW),
     "texts 125": (TRIAL | dict(texts=125), FEW),
@@ -38,12 +41,13 @@ def probabilities(model, loader: DataLoader) -> list[float]:
     return [round(value, 3) for batch in loader for value in model(**batch).logits.softmax(-1)[:, 1].tolist()]
 
 
-def run(checkpoint: str, learning_rate: float, epochs: int, texts: int | None, test: bool, seed: int) -> dict:
+def run(checkpoint: str, learning_rate: float, epochs: int, texts: int | None, pretrained: bool, test: bool, seed: int) -> dict:
     "Train with a seed; return the accuracy on the validation part and, for the final table, the probabilities on the test part."
     tokenizer, rows = AutoTokenizer.from_pretrained(checkpoint), load("train")
     if texts: rows = random.Random(seed).sample(rows, texts)
     torch.manual_seed(seed)
-    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, num_labels=2)
+    if pretrained: model = AutoModelForSequenceClassification.from_pretrained(checkpoint, num_labels=2)
+    else: model = AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(checkpoint, num_labels=2))
     loader = batches(tokenizer, rows, shuffle=True)
     steps = max(40, epochs * len(loader))  # a few texts are gone through more often
     train(model, loader, max_steps=steps, learning_rate=learning_rate, seed=seed, disable_tqdm=True)
