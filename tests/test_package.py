@@ -76,6 +76,16 @@ def test_import_loads_nothing_heavy():
     assert not config & {"transformers", "huggingface_hub", "tokenizers", "safetensors", "requests", "httpx", "matplotlib"}
 
 
+def test_importing_the_package_keeps_everybodys_other_warnings():
+    printed = run_python("""if True:
+        import warnings
+        before = list(warnings.filters)
+        import tinybert
+        print(len(before), [entry for entry in warnings.filters if entry not in before][0][1].pattern)
+        print(warnings.filters[1:] == before)""")
+    assert printed.splitlines()[0].endswith(" IProgress not found") and printed.splitlines()[1] == "True"
+
+
 def test_loading_does_not_wake_torchs_compiler(tmp_path):
     "Random numbers on the meta device import some 800 modules, sympy among them: over a second for weights that nobody wants."
     small().save_pretrained(tmp_path)
