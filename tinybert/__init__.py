@@ -9,6 +9,7 @@ warnings.filterwarnings("ignore", "IProgress not found")
 
 _modules = {  # module → its public names
     "checkpoint": "Checkpoint",
+    "sharing": "model_card",
     "config": "BertConfig PreTrainedConfig",
     "inputs": "ModelOutput",
     "pretrained": "PreTrainedModel",
