@@ -1,5 +1,6 @@
 "The repository is in order: products are current, notebooks clean, settings used, links whole."
 
+import json
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ from nbdev.config import get_config
 from packaging.requirements import Requirement
 from test_notebooks import NOTEBOOKS, ROOT, copy_project, read, run
 
-from tools import course, minilm, readme, setup_cells
+from tools import course, minilm, readme, release, setup_cells
 
 
 @pytest.fixture
@@ -212,8 +213,7 @@ def test_setup_cell_without_repository_installs_nothing(settings, monkeypatch):
 # The site
 
 def test_yaml_parses_and_quarto_lists_the_notebooks():
-    for path in (ROOT / ".pre-commit-config.yaml", *(ROOT / ".github/workflows").glob("*.yml")):
-        assert isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict), path
+    assert isinstance(yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")), dict)
     quarto = (ROOT / "_quarto.yml").read_text(encoding="utf-8")
     config = yaml.safe_load(quarto)
     assert config["format"]["html"]["keep-md"] is True and config["format"]["commonmark"] == "default"
@@ -238,6 +238,70 @@ def test_processed_pages(copy, repo):
         assert "](/" not in page, f"{name}: a link from the site's root"
         assert ("Open in Colab" in "".join(cells[1]["source"])) == bool(repo)
         assert "[source](" not in page or (repo and f"[source](https://github.com/{repo}/blob/" in page)
+
+
+# GitHub's workflows, as far as they can be checked without GitHub
+
+WORKFLOWS = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / ".github/workflows").glob("*.yml")}
+JOBS = [pytest.param(workflow, name, id=f"{workflow}-{name}") for workflow, content in WORKFLOWS.items() for name in content["jobs"]]
+
+
+@pytest.mark.parametrize("workflow, name", JOBS)
+def test_a_jobs_commands_and_files_exist(workflow, name):
+    job = WORKFLOWS[workflow]["jobs"][name]
+    if "uses" in job:  # another workflow, which has to allow it; yaml reads the key `on` as True
+        return WORKFLOWS[Path(job["uses"]).stem][True]["workflow_call"]
+    assert job["timeout-minutes"] <= 120
+    commands = "\n".join(step.get("run", "") for step in job["steps"])
+    targets = re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert set(re.findall(r"\bmake (\w+)", commands)) <= set(targets)
+    assert all((ROOT / path).exists() for path in re.findall(r"tests/\w+\.py", commands))
+    for module in re.findall(r"python -m (tools[\w.]+|tinybert)\b", commands):
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists()
+    for used in (step["uses"] for step in job["steps"] if "uses" in step): assert re.search(r"@(v\d+|release/v1)$", used)
+    assert set(job.get("needs", "").split()) <= WORKFLOWS[workflow]["jobs"].keys()
+
+
+def test_nothing_is_published_unless_the_tests_pass():
+    for workflow, last in (("docs", "publish"), ("release", "github"), ("release", "pypi")):
+        jobs, needed = WORKFLOWS[workflow]["jobs"], [last]
+        while "needs" in jobs[needed[-1]]: needed.append(jobs[needed[-1]]["needs"])
+        assert needed[-1] == "test" and jobs["test"]["uses"] == "./.github/workflows/test.yml"
+
+
+def test_a_job_may_do_only_what_it_is_for():
+    given = {(workflow, name): job.get("permissions") for workflow, content in WORKFLOWS.items()
+             for name, job in content["jobs"].items() if "permissions" in job}
+    assert all(content["permissions"] == {"contents": "read"} for content in WORKFLOWS.values())
+    assert given == {("docs", "build"): {"contents": "read", "pages": "read"}, ("docs", "publish"): {"pages": "write", "id-token": "write"},
+                     ("release", "github"): {"contents": "write"}, ("release", "pypi"): {"id-token": "write"}}
+
+
+def test_linux_gets_torch_for_cpus_and_the_site_a_known_quarto():
+    for workflow, name in (("test", "test"), ("docs", "build"), ("release", "build")):
+        assert "https://download.pytorch.org/whl/cpu" in WORKFLOWS[workflow]["jobs"][name]["env"]["PIP_EXTRA_INDEX_URL"]
+    quarto, = [step for step in WORKFLOWS["docs"]["jobs"]["build"]["steps"] if "quarto" in step.get("uses", "")]
+    assert quarto["with"]["version"] == "1.9.38"
+
+
+def test_a_release_needs_tag_settings_pages_and_changes_that_agree(settings, tmp_path, monkeypatch):
+    (tmp_path / "CHANGELOG.md").write_text("# Changes\n\n## 9.8.7\n\n- New.\n\n## 9.8.6\n\n- Old.\n", encoding="utf-8")
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    for module in (release, setup_cells): monkeypatch.setattr(module, "settings", lambda: settings)
+    monkeypatch.setattr(release.tinybert, "__version__", "9.8.7")
+    page = tmp_path / "page.ipynb"
+    monkeypatch.setattr(release, "pages", lambda: [page])
+    bare = {"cells": [{"cell_type": "code", "id": "a", "source": "import torch", "metadata": {}, "outputs": [], "execution_count": None}]}
+    page.write_text(json.dumps(setup_cells.with_setup(bare)), encoding="utf-8")
+    assert release.problems("v9.8.7") == ["settings.ini names no repo", "settings.ini has branch = main; its pages are to install v9.8.7"]
+    settings |= {"repo": "somebody/course", "branch": "v9.8.7"}
+    assert release.problems("v9.8.7") == ["1 pages have another setup cell, page.ipynb for one: run make outputs"]
+    page.write_text(json.dumps(setup_cells.with_setup(bare)), encoding="utf-8")
+    assert release.problems("v9.8.7") == [] and release.notes((tmp_path / "CHANGELOG.md").read_text(), "9.8.7") == "- New."
+    assert "the tag is v9.8, the version in tinybert/__init__.py 9.8.7" in release.problems("v9.8")
+    (tmp_path / "CHANGELOG.md").write_text("## 9.8.7 (unreleased)\n\n- New.\n", encoding="utf-8")
+    assert release.problems("v9.8.7") == ["CHANGELOG.md has no part with the heading ## 9.8.7"]
 
 
 # Links and versions
