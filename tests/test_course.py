@@ -193,7 +193,8 @@ def files_with_code() -> list[str]:
 @pytest.mark.parametrize("name", files_with_code())
 def test_no_line_of_code_is_above_100_columns(name):
     if name.endswith(".py"): sources = [(ROOT / name).read_text(encoding="utf-8")]
-    else: sources = [cell["source"] for cell in page(name) if cell["cell_type"] == "code"]
+    else:  # a setup cell is as wide as the name of the repository makes it
+        sources = [cell["source"] for cell in page(name) if cell["cell_type"] == "code" and cell["id"] != "setup"]
     assert not [line for source in sources for line in too_wide(source, 100)]
 
 

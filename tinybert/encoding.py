@@ -539,7 +539,7 @@ class SavedEncoder(PaddingEncoder):
 
 # %% ../nbs/05_encoding.ipynb #tokenizer-class-cell
 class PreTrainedTokenizer(SavedEncoder):
-    "Turn texts into a model's inputs; load, save and share (`transformers.PreTrainedTokenizerFast`)."
+    "Turn texts into inputs of a model; load, save, share (`transformers.PreTrainedTokenizerFast`)."
     families: dict[str, TokenizerFacts] = {}  # model_type → facts, besides BERT's
     facts: TokenizerFacts | None = None  # the facts of this class; None: those that files ask for
 

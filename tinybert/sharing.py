@@ -19,8 +19,8 @@ def require_token(token: bool | str | None) -> str:
     from huggingface_hub import get_token
     found = get_token() if token in (None, True) else token
     if found: return found
-    raise OSError("To upload, you need an access token of the Hub. Make one with write permission at "
-                  "https://huggingface.co/settings/tokens, then run `hf auth login` or pass "
+    raise OSError("To upload, you need an access token of the Hub. Make one with write permission "
+                  "at https://huggingface.co/settings/tokens, then run `hf auth login` or pass "
                   "token=…. Nothing was sent.")
 
 # %% ../nbs/01_sharing.ipynb #check-cell
@@ -50,9 +50,9 @@ def commit_files(
     api = HfApi(token=token)
     name = api.create_repo(name, private=private, exist_ok=True).repo_id
     if private is not None and bool(api.model_info(name).private) != private:
-        raise ValueError(f"private is {private}, but {name!r} exists and is {'' if private else 'not '}"
-                         f"public. Nothing was uploaded. Change that in its settings on the Hub, "
-                         f"or leave out private=….")
+        raise ValueError(f"private is {private}, but {name!r} exists and is "
+                         f"{'public' if private else 'private'}. Nothing was uploaded. Change that "
+                         f"in its settings on the Hub, or leave out private=….")
     if revision and not revision.startswith("refs/"):
         api.create_branch(name, branch=revision, exist_ok=True)
     there = set(api.list_repo_files(name, revision=revision))
