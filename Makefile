@@ -4,7 +4,7 @@ BIN := .venv/bin
 export HF_HOME := $(CURDIR)/.cache/huggingface
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test bench docs pretrain clean have-quarto export outputs readme
+.PHONY: help setup demo lab test bench docs wheel pretrain clean have-quarto export outputs readme
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
@@ -35,13 +35,18 @@ pretrain: setup  ## train tinybert-mini anew, for an hour or two; stopped, the s
 bench: setup  ## measure speed beside transformers, and write nbs/benchmarks.md
 	@$(BIN)/python -m tools.bench
 
+wheel: setup  ## build the package as a wheel in dist
+	rm -rf build dist
+	$(BIN)/pip wheel -q --no-deps --wheel-dir dist .
+
 docs: have-quarto setup  ## build the site in _docs (needs Quarto)
 	$(BIN)/nbdev-docs --n-workers 1
 
 have-quarto:
 	@command -v quarto > /dev/null || { echo "The site needs Quarto: https://quarto.org/docs/get-started/"; exit 1; }
 
-export: setup  ## write the modules from the notebooks
+export: setup  ## write the modules from the notebooks, and the pages' setup cells from settings.ini
+	$(BIN)/python tools/setup_cells.py
 	$(BIN)/nbdev-export
 
 outputs: export  ## run each notebook by itself, store what it prints, write README.md
@@ -53,4 +58,4 @@ readme: setup  ## write README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py
 
 clean:  ## remove everything that these commands made, .venv included
-	rm -rf .venv .cache demo _docs _proc .pytest_cache build *.egg-info
+	rm -rf .venv .cache demo _docs _proc .pytest_cache build dist *.egg-info

@@ -47,7 +47,7 @@ def test_every_public_name_has_a_statement_that_can_be_found(name):
 def test_public_names_are_those_of_transformers():
     import transformers
     elsewhere = {"Checkpoint", "ModelOutput", "embed", "read_pooling", "prepack",
-                 "QuestionAnsweringPipeline", "LengthBatchSampler", "evaluate",
+                 "QuestionAnsweringPipeline", "LengthBatchSampler", "evaluate", "model_card",
                  "pack_sequences", "train"}  # our own; in transformers.utils
     for name in set(tinybert.__all__) - elsewhere: assert hasattr(transformers, name), name
 
@@ -74,6 +74,16 @@ def test_import_loads_nothing_heavy():
     assert not alone & {"torch", "numpy", "transformers", "huggingface_hub", "tokenizers", "safetensors"}
     assert "torch" in config  # so that the next line means something
     assert not config & {"transformers", "huggingface_hub", "tokenizers", "safetensors", "requests", "httpx", "matplotlib"}
+
+
+def test_importing_the_package_keeps_everybodys_other_warnings():
+    printed = run_python("""if True:
+        import warnings
+        before = list(warnings.filters)
+        import tinybert
+        print(len(before), [entry for entry in warnings.filters if entry not in before][0][1].pattern)
+        print(warnings.filters[1:] == before)""")
+    assert printed.splitlines()[0].endswith(" IProgress not found") and printed.splitlines()[1] == "True"
 
 
 def test_loading_does_not_wake_torchs_compiler(tmp_path):

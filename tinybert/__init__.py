@@ -1,9 +1,15 @@
 """A BERT you can read: the models section of an NLP course, from scratch on torch."""
 
+import warnings
+
 __version__ = "0.1.0"
+
+# tqdm, which draws huggingface_hub's progress bars, wants widgets in Jupyter; text is enough.
+warnings.filterwarnings("ignore", "IProgress not found")
 
 _modules = {  # module → its public names
     "checkpoint": "Checkpoint",
+    "sharing": "model_card",
     "config": "BertConfig PreTrainedConfig",
     "inputs": "ModelOutput",
     "pretrained": "PreTrainedModel",

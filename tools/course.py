@@ -9,6 +9,7 @@ from fastcore.docments import MarkdownRenderer
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = {"forum": "Ask a question", "colab": "Open in Colab", "studio_lab": "Open in Studio Lab"}
+ELSEWHERE = ("colab", "studio_lab")  # where a page needs its setup cell, for which only settings.ini counts
 
 
 def settings() -> dict[str, str]:
@@ -43,15 +44,9 @@ def links(
     values = {"repo": repo(), "branch": chosen["branch"], "title": chosen["title"],
               "path": path.as_posix(), "page": path.stem}
     values = {name: quote(value) for name, value in values.items()}
-    known = {label: chosen[key] for key, label in LABELS.items() if values["repo"] or "{repo}" not in chosen[key]}
+    known = {label: chosen[key] for key, label in LABELS.items()
+             if "{repo}" not in chosen[key] or (chosen["repo"] if key in ELSEWHERE else values["repo"])}
     return " · ".join(f"[{label}]({url.format(**values)})" for label, url in known.items() if url)
-
-
-def setup_cell() -> str:
-    "Return the code of a lesson's setup cell: it installs what lessons import where it is missing and does nothing elsewhere."
-    return ("from importlib.util import find_spec\n\n"
-            'if not all(map(find_spec, ("tinybert", "fastcore", "matplotlib"))):\n'
-            f'    %pip install -q "{settings()["install"]}"')
 
 
 def as_exported(sym):
