@@ -2054,6 +2054,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'tinybert.view.AttentionView.__repr__': ('view.html#attentionview.__repr__', 'tinybert/view.py'),
                                'tinybert.view.AttentionView._repr_html_': ('view.html#attentionview._repr_html_', 'tinybert/view.py'),
                                'tinybert.view.AttentionView._repr_png_': ('view.html#attentionview._repr_png_', 'tinybert/view.py'),
+                               'tinybert.view.AttentionView.picture': ('view.html#attentionview.picture', 'tinybert/view.py'),
                                'tinybert.view.AttentionView.title': ('view.html#attentionview.title', 'tinybert/view.py'),
                                'tinybert.view.Cell': ('view.html#cell', 'tinybert/view.py'),
                                'tinybert.view.Cell.html': ('view.html#cell.html', 'tinybert/view.py'),

@@ -1,20 +1,22 @@
-// Draws what `show_attention` found, in the place of its static picture. Text enters the page as text nodes only.
+// Draws what `show_attention` found, in place of its static picture. Text only becomes text nodes.
 (() => {
-  // Two colors of its own, each with a contrast of at least 3 to white and to #222. Text and ground are
-  // the page's, so the view is light on a light page and dark on a dark one.
+  // Two colors of its own, each with a contrast of at least 3 to white and to #222. Text and ground
+  // are the page's, so the view is light on a light page and dark on a dark one.
   const BLUE = [47, 127, 214];
   const css = `
     :host { display: block; container-type: inline-size; margin: .5em 0; }
     * { box-sizing: border-box; font: inherit; color: inherit; }
-    .view { --blue: ${BLUE.join(" ")}; --orange: #d0611a; font: 14px/1.4 system-ui, sans-serif; }
+    .view { --blue: ${BLUE.join(" ")}; --orange: #d0611a; font: 14px/1.4 system-ui, sans-serif;
+            overflow-wrap: anywhere; }
     .parts { display: flex; flex-wrap: wrap; gap: 16px 24px; align-items: flex-start; }
-    .map { display: grid; gap: 2px; flex: 0 1 auto; max-width: 100%; overflow-x: auto; padding: 3px; }
+    .map { display: grid; gap: 2px; flex: 0 1 auto; max-width: 100%; overflow-x: auto;
+           padding: 3px 14px 3px 3px; }
     .map span, .names span { font-size: 12px; line-height: 1; }
     .map span { place-self: center; padding: 2px; }
     button { border: 0; margin: 0; padding: 0; background: none; cursor: pointer; }
     .map button { aspect-ratio: 1; line-height: 0; outline: 1px solid rgb(128 128 128 / .6); }
-    .map .mean { margin-left: 6px; }
-    .map .all { margin-top: 6px; }
+    .map .mean { position: relative; left: 6px; }
+    .map .all { place-self: center end; grid-column: 1 / -2; padding-right: 0; }
     .map canvas { width: 100%; height: 100%; image-rendering: pixelated; }
     .map .long { image-rendering: auto; }
     .map button[aria-checked=true] { outline: 3px solid var(--orange); }
@@ -27,11 +29,12 @@
     .columns span { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 7em;
                     display: grid; align-items: center; }
     .names .now { font-weight: 700; }
-    .field { position: relative; grid-area: 2 / 2; outline: 1px solid rgb(128 128 128 / .6); cursor: crosshair; }
+    .field { position: relative; grid-area: 2 / 2; cursor: crosshair;
+             outline: 1px solid rgb(128 128 128 / .6); }
     .field canvas { display: block; width: 100%; height: 100%; image-rendering: pixelated; }
     .field i { position: absolute; left: -1px; right: -1px; outline: 2px solid var(--orange);
                pointer-events: none; }
-    .text { flex: 1 0 100%; }
+    .text { flex: 1 1 100%; min-width: 0; }
     .line { display: flex; flex-wrap: wrap; gap: 4px 3px; margin: 2px 0 6px; padding: 2px; }
     .line button { padding: 2px 5px; min-height: 26px; border-radius: 4px; white-space: pre;
                    max-width: 100%; overflow: hidden; text-overflow: ellipsis;
@@ -64,8 +67,8 @@
     return new Uint8Array(await new Response(stream).arrayBuffer());
   };
 
-  // The weights of one head, or means: [layer][head], with `heads` as the index of a layer's mean, and
-  // the mean of all at [layers][heads]. A mean over layers would mix heads that aren't related.
+  // The weights of one head, or means: [layer][head], with `heads` as the index of a layer's mean,
+  // and the mean of all at [layers][heads]. A mean over layers would mix heads that aren't related.
   const readHeads = (bytes, layers, heads, size) => {
     const found = [], total = new Float32Array(size);
     for (let layer = 0; layer < layers; layer++) {
@@ -97,14 +100,16 @@
   const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
   const show = async root => {
-    const { tokens, layers, heads, layer: first, head: firstHead, second } = JSON.parse(root.dataset.view);
+    const { tokens, layers, heads, second, ...first } = JSON.parse(root.dataset.view);
     const count = tokens.length;
     const all = readHeads(await unpack(root.dataset.weights), layers, heads, count * count);
-    let layer = first ?? layers, head = firstHead ?? heads, token = Math.min(1, count - 1);
+    let layer = first.layer ?? layers, head = first.head ?? heads, token = Math.min(1, count - 1);
 
     const what = make("p", { className: "what" });
     const says = make("p", { className: "says", "aria-live": "polite" });
-    const map = make("div", { className: "map", role: "radiogroup", "aria-label": "Layer and head" });
+    const group = (className, name, ...children) =>
+      make("div", { className, role: "radiogroup", "aria-label": name }, ...children);
+    const map = group("map", "Layer and head");
     map.style.gridTemplateColumns = `auto repeat(${heads + 1}, minmax(20px, 1fr))`;
     map.style.width = `${44 + Math.min(42, Math.max(28, 300 / layers)) * (heads + 1)}px`;
 
@@ -114,15 +119,15 @@
     map.append(make("span"), ...[...Array(heads).keys()].map(head => make("span", {}, `${head}`)),
                make("span", { className: "mean" }, "mean"));
     for (let row = 0; row <= layers; row++) {
-      map.append(make("span", {}, row < layers ? `${row}` : "all"));
+      map.append(row < layers ? make("span", {}, `${row}`)
+                              : make("span", { className: "all" }, "all layers"));
       cells.push([]);
-      for (let column = 0; column <= heads; column++) {
-        if (!all[row][column]) { map.append(make("span")); continue; }
+      for (let column = row < layers ? 0 : heads; column <= heads; column++) {
         const canvas = make("canvas", { className: count > 30 ? "long" : "", ariaHidden: "true" });
         paint(canvas, all[row][column], count);
         const cell = make("button", { type: "button", role: "radio", tabIndex: -1,
           "aria-label": nameOf(row, column),
-          className: (column === heads ? "mean " : "") + (row === layers ? "all" : "") }, canvas);
+          className: column === heads ? "mean" : "" }, canvas);
         cell.addEventListener("click", () => choose(row, column));
         cells[row][column] = cell;
         map.append(cell);
@@ -147,8 +152,8 @@
       return button;
     });
     const line = buttons => make("div", { className: "line" }, ...buttons);
-    const text = make("div", { className: "text", role: "radiogroup", "aria-label": "Token that attends" },
-      line(buttons.slice(0, second ?? count)), ...(second ? [line(buttons.slice(second))] : []), says);
+    const text = group("text", "Token that attends", line(buttons.slice(0, second ?? count)),
+                       ...(second ? [line(buttons.slice(second))] : []), says);
 
     const scroll = make("div", { className: "scroll", tabIndex: 0, role: "region",
                                  "aria-label": "Weights as a table" });
@@ -164,7 +169,8 @@
       const body = [...row()].map((weight, at) => make("tr", {}, cell("td", `${at}`),
         cell("th", tokens[at], "row"), cell("td", weight.toFixed(2))));
       scroll.replaceChildren(make("table", {},
-        make("caption", {}, `Where ${tokens[token]} (position ${token}) attends: ${nameOf(layer, head)}`),
+        make("caption", {},
+             `Where ${tokens[token]} (position ${token}) attends: ${nameOf(layer, head)}`),
         make("thead", {}, make("tr", {}, ...titles)), make("tbody", {}, ...body)));
     };
 
@@ -186,9 +192,11 @@
 
     const choose = (newLayer, newHead) => {
       [layer, head] = [newLayer, newHead];
-      cells.flat().forEach(cell => { cell.setAttribute("aria-checked", "false"); cell.tabIndex = -1; });
-      cells[layer][head].setAttribute("aria-checked", "true");
-      cells[layer][head].tabIndex = 0;
+      for (const cell of cells.flat()) {
+        const chosen = cell === cells[layer][head];
+        cell.setAttribute("aria-checked", chosen);
+        cell.tabIndex = chosen ? 0 : -1;
+      }
       const name = nameOf(layer, head);
       what.textContent = name[0].toUpperCase() + name.slice(1);
       paint(large, all[layer][head], count);
@@ -213,7 +221,8 @@
     });
     field.addEventListener("pointermove", event => {
       const box = field.getBoundingClientRect();
-      const at = (offset, size) => Math.max(0, Math.min(count - 1, Math.floor(offset / size * count)));
+      const at = (offset, size) =>
+        Math.max(0, Math.min(count - 1, Math.floor(offset / size * count)));
       point(at(event.clientY - box.top, box.height));
       const column = at(event.clientX - box.left, box.width);
       says.textContent = `${tokens[token]} → ${tokens[column]} ${row()[column].toFixed(2)}`;
