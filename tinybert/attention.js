@@ -11,7 +11,7 @@
     .parts { display: flex; flex-wrap: wrap; gap: 16px 24px; align-items: flex-start; }
     .map { display: grid; gap: 2px; flex: 0 1 auto; max-width: 100%; overflow-x: auto;
            padding: 3px 14px 3px 3px; }
-    .map span, .names span { font-size: 12px; line-height: 1; }
+    .map span, .names span { font-size: 12px; line-height: 1; white-space: nowrap; }
     .map span { place-self: center; padding: 2px; }
     button { border: 0; margin: 0; padding: 0; background: none; cursor: pointer; }
     .map button { aspect-ratio: 1; line-height: 0; outline: 1px solid rgb(128 128 128 / .6); }
@@ -22,11 +22,11 @@
     .map button[aria-checked=true] { outline: 3px solid var(--orange); }
     .matrix { display: grid; grid-template: auto 1fr / auto 1fr; gap: 2px; max-width: 100%; }
     .names { display: flex; min-width: 0; }
-    .names span { flex: 1 0 0; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-    .rows { flex-direction: column; text-align: right; max-width: 7em; }
+    .names span { flex: 1 0 0; }
+    .rows { flex-direction: column; text-align: right; }
     .rows span { display: grid; align-items: center; justify-content: end; }
     .columns { grid-column: 2; align-items: flex-end; }
-    .columns span { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 7em;
+    .columns span { writing-mode: vertical-rl; transform: rotate(180deg);
                     display: grid; align-items: center; }
     .names .now { font-weight: 700; }
     .field { position: relative; grid-area: 2 / 2; cursor: crosshair;
@@ -48,6 +48,7 @@
     table { border-collapse: collapse; }
     caption { text-align: left; padding: 4px 0; }
     th, td { padding: 1px 10px 1px 0; text-align: left; font-variant-numeric: tabular-nums; }
+    td, thead th { white-space: nowrap; }
     thead th { font-weight: 600; border-bottom: 1px solid rgb(128 128 128 / .6); }
     tbody th { font-weight: 400; }
     @container (max-width: 560px) { .matrix { order: 2; } }`;
@@ -111,7 +112,7 @@
       make("div", { className, role: "radiogroup", "aria-label": name }, ...children);
     const map = group("map", "Layer and head");
     map.style.gridTemplateColumns = `auto repeat(${heads + 1}, minmax(20px, 1fr))`;
-    map.style.width = `${44 + Math.min(42, Math.max(28, 300 / layers)) * (heads + 1)}px`;
+    map.style.width = `${Math.min(500, 44 + Math.min(42, Math.max(28, 300 / layers)) * (heads + 1))}px`;
 
     const nameOf = (layer, head) => layer === layers ? "mean of all layers and heads"
       : `layer ${layer}, ` + (head === heads ? "mean of its heads" : `head ${head}`);
@@ -139,8 +140,9 @@
     const side = Math.min(320, Math.max(120, 22 * count));
     field.style.width = field.style.height = `${side}px`;
     const labeled = side / count >= 11;
+    const shorten = token => token.length > 14 ? `${token.slice(0, 13)}…` : token;
     const names = kind => make("div", { className: `names ${kind}`, ariaHidden: "true" },
-                               ...(labeled ? tokens.map(token => make("span", {}, token)) : []));
+                               ...(labeled ? tokens.map(token => make("span", {}, shorten(token))) : []));
     const rows = names("rows"), columns = names("columns");
     const matrix = make("div", { className: "matrix" }, columns, rows, field);
 

@@ -186,22 +186,22 @@ def pack_weights(
 # %% ../nbs/14_view.ipynb #tile-cell
 def tile(
     weights: Tensor,  # (L, H, T, T)
-) -> Tensor:
-    "Return the weights of all heads as one picture with gaps, nan, between them."
+) -> tuple[Tensor, int]:
+    "Return all heads in one picture with gaps, nan, and the distance from one head to the next."
     L, H, T, _ = weights.shape
     gap = max(1, T // 8)
     framed = F.pad(weights, (0, gap, 0, gap), value=float("nan"))  # (L, H, T + gap, T + gap)
-    return framed.transpose(1, 2).reshape(L * (T + gap), H * (T + gap))[:-gap, :-gap]
+    return framed.transpose(1, 2).reshape(L * (T + gap), H * (T + gap))[:-gap, :-gap], T + gap
 
 # %% ../nbs/14_view.ipynb #draw-map
 def draw_map(ax: "matplotlib.axes.Axes", weights: Tensor) -> None:
     "Draw all heads, a row for each layer."
-    L, H = weights.shape[:2]
-    picture = tile(weights.sqrt()).numpy()
-    ax.imshow(picture, cmap="Blues", vmin=0, vmax=1.1, interpolation="antialiased")
-    step = picture.shape[1] / H  # nearly: there's no gap after the last one
-    ax.set_xticks([step * (head + .5) for head in range(H)], range(H))
-    ax.set_yticks([step * (layer + .5) for layer in range(L)], range(L))
+    L, H, T, _ = weights.shape
+    picture, step = tile(weights.sqrt())
+    sharp = "nearest" if T <= 30 else "antialiased"  # a blurred edge makes a large file
+    ax.imshow(picture.numpy(), cmap="Blues", vmin=0, vmax=1.1, interpolation=sharp)
+    ax.set_xticks([head * step + (T - 1) / 2 for head in range(H)], range(H))
+    ax.set_yticks([layer * step + (T - 1) / 2 for layer in range(L)], range(L))
     ax.set(xlabel="head", ylabel="layer", title="all heads")
 
 # %% ../nbs/14_view.ipynb #draw-head
@@ -232,11 +232,11 @@ def draw_attention(
     draw_map(left, weights)
     draw_head(right, chosen, tokens, title)
     for ax in left, right:
-        ax.tick_params(length=0, labelsize=8 if ax is left else None)
+        ax.tick_params(length=0)
         ax.spines[:].set_visible(ax is right)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # matplotlib's font lacks some scripts
-        figure.savefig(file := BytesIO(), format="png", dpi=120)
+        figure.savefig(file := BytesIO(), format="png", dpi=120, bbox_inches="tight")
     return file.getvalue()
 
 # %% ../nbs/14_view.ipynb #attention-view-class
@@ -270,7 +270,8 @@ class AttentionView:
         alt = escape(f"Attention weights of {L} layers with {H} heads each, and enlarged: "
                      f"{self.title()}. Text: {' '.join(self.tokens)}")
         image = b64encode(self.picture or b"").decode()
-        picture = f'<img alt="{alt}" src="data:image/png;base64,{image}">' if image else alt
+        picture = (f'<img alt="{alt}" style="max-width: 100%" src="data:image/png;base64,{image}">'
+                   if image else alt)
         script = files("tinybert").joinpath("attention.js").read_text(encoding="utf-8")
         return (f'<div class="tinybert-attention" data-lm-suppress-shortcuts="true" '
                 f'data-view="{escape(facts)}" data-weights="{pack_weights(self.weights)}">'
