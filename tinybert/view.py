@@ -380,18 +380,15 @@ def plot_losses(
     except ImportError as error:
         raise ImportError("plot_losses draws with matplotlib, which isn't installed: "
                           "pip install matplotlib.") from error
-    own, gray = ax is None, "#7d7d7d"
-    if own: ax = pyplot.subplots(figsize=(6.5, 2.6), layout="constrained", facecolor="none")[1]
+    own = ax is None
+    if own: ax = pyplot.subplots(figsize=(6.5, 2.6), layout="constrained")[1]
     steps, losses = [row["step"] for row in log], [row["loss"] for row in log]
     ax.plot(steps, losses, color="#2f7fd6", lw=.7, alpha=.5, label="one step")
     width = max(1, len(log) // 20)
     ax.plot(steps, running_mean(losses, width), color="#2f7fd6", lw=2, label=f"mean of {width}")
     points = [(row["step"], row["eval_loss"]) for row in log if "eval_loss" in row]
     if points: ax.plot(*zip(*points), "o-", color="#d0611a", ms=4, label="evaluation")
-    ax.set(xlabel="step", ylabel="loss", facecolor="none")
-    ax.tick_params(colors=gray, labelcolor=gray)
-    ax.legend(frameon=False, labelcolor=gray)
-    for label in ax.xaxis.label, ax.yaxis.label: label.set_color(gray)
+    ax.set(xlabel="step", ylabel="loss")
+    ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(gray)
     if own: pyplot.show()
