@@ -41,7 +41,7 @@ class Cell(NamedTuple):
     def html(self) -> str:
         "Return the cell as HTML; the text's own `<` and `&` are shown, not obeyed."
         color = f"; background: rgb(47 127 214 / {.75 * self.shade:.2f})" * (self.shade > 0)
-        return f'<td style="{LEFT}{color}">{escape(self.text)}</td>'
+        return f'<td style="{LEFT}; white-space: nowrap{color}">{escape(self.text)}</td>'
 
 # %% ../nbs/14_view.ipynb #table-class
 @dataclass
