@@ -4,10 +4,10 @@ BIN := .venv/bin
 export HF_HOME := $(CURDIR)/.cache/huggingface
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test bench docs wheel pretrain clean have-quarto export outputs readme
+.PHONY: help setup demo lab test test-browser bench docs wheel pretrain clean have-quarto have-chromium export outputs readme
 
 help:  ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s%s\n", $$1, $$2}'
 
 setup: .venv/.installed  ## install everything into .venv (the other commands do it by themselves)
 
@@ -28,6 +28,14 @@ lab: setup  ## open the notebooks in JupyterLab
 
 test: setup  ## run all tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-browser: have-chromium setup  ## run the tests in a real browser (needs Chromium)
+	$(BIN)/pip install -q -c constraints.txt -e ".[browser]"
+	@$(BIN)/python -m pytest tests/browser
+
+have-chromium:
+	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null \
+	  || { echo "The tests in a browser need Chromium. On Debian: apt-get install chromium"; exit 1; }
 
 pretrain: setup  ## train tinybert-mini anew, for an hour or two; stopped, the same command goes on
 	$(BIN)/python -m tools.pretrain

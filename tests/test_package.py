@@ -48,7 +48,8 @@ def test_public_names_are_those_of_transformers():
     import transformers
     elsewhere = {"Checkpoint", "ModelOutput", "embed", "read_pooling", "prepack",
                  "QuestionAnsweringPipeline", "LengthBatchSampler", "evaluate", "model_card",
-                 "pack_sequences", "train"}  # our own; in transformers.utils
+                 "pack_sequences", "train", "plot_losses", "show_attention", "show_layers", "show_masked",
+                 "show_similarity", "show_tokens", "summary"}  # our own; in transformers.utils
     for name in set(tinybert.__all__) - elsewhere: assert hasattr(transformers, name), name
 
 
@@ -99,8 +100,27 @@ def test_loading_does_not_wake_torchs_compiler(tmp_path):
 def test_modules_import_nothing_that_is_not_theirs():
     allowed = {"torch", "tokenizers", "huggingface_hub", "safetensors", "tqdm", *sys.stdlib_module_names}
     for name, tree in MODULES.items():
-        outside = {found for found in imported(tree) if not found.startswith(".")} - allowed
+        extra = {"matplotlib"} if name == "view" else set()  # only where a picture is drawn: the next test
+        outside = {found for found in imported(tree) if not found.startswith(".")} - allowed - extra
         assert not outside, f"{name} imports {outside}"
+
+
+def test_views_are_there_without_matplotlib():
+    "Tables and the view of attention are HTML; only `plot_losses` needs the extra, and the static picture is left out."
+    printed = run_python("""if True:
+        import sys
+        sys.modules["matplotlib"] = None  # as if it weren't installed
+        import torch
+        from tinybert.view import AttentionView, plot_losses
+        view = AttentionView(["a", "b"], torch.full((1, 1, 2, 2), 0.5))
+        print(view._repr_png_(), "<img" in view._repr_html_(), "Attention weights of 1 layers" in view._repr_html_())
+        try: plot_losses([{"step": 1, "loss": 1.0}])
+        except ImportError as error: print(error)""")
+    assert printed.splitlines() == ["None False True", "plot_losses draws with matplotlib, which isn't installed: pip install matplotlib."]
+
+
+def test_importing_views_does_not_import_matplotlib():
+    assert run_python("import sys, tinybert.view; print('matplotlib' in sys.modules, 'torch' in sys.modules)") == "False True\n"
 
 
 def test_modules_depend_downwards_only():

@@ -53,6 +53,8 @@ _modules = {  # module → its public names
         DataCollatorForLanguageModeling DataCollatorForTokenClassification
         DataCollatorWithPadding DefaultDataCollator default_data_collator""",
     "training": "LengthBatchSampler evaluate pack_sequences train",
+    "view": """
+        plot_losses show_attention show_layers show_masked show_similarity show_tokens summary""",
 }
 _home = {name: module for module, names in _modules.items() for name in names.split()}
 __all__ = sorted(_home)
