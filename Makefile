@@ -44,7 +44,7 @@ bench: setup  ## measure speed beside transformers, and write nbs/benchmarks.md
 	@$(BIN)/python -m tools.bench
 
 wheel: setup  ## build the package as a wheel in dist
-	rm -rf build dist
+	rm -rf build/lib build/bdist.* dist
 	$(BIN)/pip wheel -q --no-deps --wheel-dir dist .
 
 docs: have-quarto setup  ## build the site in _docs (needs Quarto)
