@@ -24,7 +24,7 @@ demo: setup  ## tell the section's story on a genuine checkpoint
 	@$(BIN)/python tools/demo.py
 
 lab: setup  ## open the notebooks in JupyterLab
-	cd nbs && ../$(BIN)/jupyter lab
+	cd nbs && ../$(BIN)/jupyter lab index.ipynb
 
 test: setup  ## run all tests
 	@$(BIN)/python -m pytest
@@ -35,13 +35,22 @@ pretrain: setup  ## train tinybert-mini anew, for an hour or two; stopped, the s
 bench: setup  ## measure speed beside transformers, and write nbs/benchmarks.md
 	@$(BIN)/python -m tools.bench
 
-docs: have-quarto setup  ## build the site in _docs (needs Quarto)
+docs: have-quarto setup _proc  ## build the site in _docs (needs Quarto)
 	$(BIN)/nbdev-docs --n-workers 1
+
+# nbdev processes a page again when its notebook is newer. The settings and the tools are in all pages.
+_proc: nbs/site.yml settings.ini pyproject.toml tools/course.py tools/pages.py
+	rm -rf _proc
+
+# It's written only when it changes: GITHUB_REPOSITORY and the git remote count, too.
+nbs/site.yml: setup
+	@$(BIN)/python -m tools.pages
 
 have-quarto:
 	@command -v quarto > /dev/null || { echo "The site needs Quarto: https://quarto.org/docs/get-started/"; exit 1; }
 
 export: setup  ## write the modules from the notebooks
+	@$(BIN)/python -m tools.pages --project
 	$(BIN)/nbdev-export
 
 outputs: export  ## run each notebook by itself, store what it prints, write README.md
