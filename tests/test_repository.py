@@ -167,7 +167,7 @@ def test_yaml_parses_and_quarto_lists_the_notebooks():
     quarto = (ROOT / "_quarto.yml").read_text(encoding="utf-8")
     config = yaml.safe_load(quarto)
     assert config["format"]["html"]["keep-md"] is True and config["format"]["commonmark"] == "default"
-    assert config["metadata-files"] == ["nbdev.yml"]
+    assert config["metadata-files"] == ["site.yml"]
     assert sorted("nbs/" + page for page in re.findall(r"[\w/]+\.ipynb", quarto)) == NOTEBOOKS
     assert (ROOT / "nbs" / config["format"]["html"]["css"]).exists()
     assert os.readlink(ROOT / "nbs/_quarto.yml") == "../_quarto.yml"

@@ -8,7 +8,8 @@ from fastcore.docments import MarkdownRenderer
 from fastcore.nbio import mk_cell
 from nbdev.config import get_config
 
-from tools.course import ROOT, links, repo, settings
+from tools import course
+from tools.course import ROOT
 
 SITE, CARD, PROJECT = ROOT / "nbs/site.yml", ROOT / "nbs/card.png", ROOT / "pyproject.toml"
 
@@ -17,7 +18,7 @@ SITE, CARD, PROJECT = ROOT / "nbs/site.yml", ROOT / "nbs/card.png", ROOT / "pypr
 
 def address() -> str:
     "Return the site's address, ending in a slash, or an empty string while no repository is known."
-    chosen, name = settings(), repo()
+    chosen, name = course.settings(), course.repo()
     if not name and re.search(r"\{(repo|owner|name)\}", chosen["site"]): return ""
     owner, _, short = name.partition("/")
     url = chosen["site"].format(repo=name, owner=owner, name=short)
@@ -27,12 +28,12 @@ def address() -> str:
 def site() -> dict:
     "Return what Quarto should know of the repository and of the site's address, without an empty one."
     config = get_config(ROOT)
-    website = {"title": settings()["title"], "description": config.description}
+    website = {"title": course.settings()["title"], "description": config.description}
     if url := address():
         card = {"image": CARD.name, "image-alt": f"{website['title']}: {config.description}"}
         website |= {"site-url": url, "open-graph": card, "twitter-card": card | {"card-style": "summary_large_image"}}
-    if name := repo():
-        website |= {"repo-url": f"https://github.com/{name}", "repo-branch": settings()["branch"],
+    if name := course.repo():
+        website |= {"repo-url": f"https://github.com/{name}", "repo-branch": course.settings()["branch"],
                     "repo-subdir": config.nbs_path.name, "repo-actions": ["edit", "source", "issue"]}
     project = {"output-dir": config.doc_path.name} | ({"resources": [CARD.name]} if url else {})
     return {"project": project, "website": website}
@@ -40,11 +41,11 @@ def site() -> dict:
 
 def urls() -> dict[str, str]:
     "Return the addresses that PyPI shows; settings.ini alone decides, so that they are the same on every machine."
-    name = settings()["repo"]
+    name = course.settings()["repo"]
     if not name: return {}
     source = f"https://github.com/{name}"
     return {"Homepage": address(), "Repository": source, "Issues": f"{source}/issues",
-            "Changelog": f"{source}/blob/{settings()['branch']}/CHANGELOG.md"}
+            "Changelog": f"{source}/blob/{course.settings()['branch']}/CHANGELOG.md"}
 
 
 def with_urls(project: str) -> str:
@@ -59,7 +60,7 @@ def draw_card():
     "Draw the picture that other sites show beside a link to this one."
     from matplotlib.figure import Figure
     figure = Figure(figsize=(12, 6.3), dpi=100, facecolor="#14213d")
-    figure.text(0.07, 0.6, settings()["title"], color="white", size=80, weight="bold")
+    figure.text(0.07, 0.6, course.settings()["title"], color="white", size=80, weight="bold")
     figure.text(0.07, 0.32, get_config(ROOT).description, color="#e5e5e5", size=26, wrap=True)
     figure.savefig(CARD)
 
@@ -111,7 +112,7 @@ class CourseLinks:
             for data in (output["data"] for output in cell.get("outputs", []) if "data" in output):
                 if "text/markdown" in data: data["text/markdown"] = self.mend("".join(data["text/markdown"]))
             cells += self.boxed(cell)
-        if line := links(self.path):  # cell 0 is the title, as front matter
+        if line := course.links(self.path):  # cell 0 is the title, as front matter
             cells.insert(1, mk_cell(f"::: {{.course-links}}\n{line}\n:::", "markdown"))
         self.nb.cells = cells
 
