@@ -290,6 +290,7 @@ def rules() -> dict[str, dict[str, str]]:
 def test_styles_keep_pictures_tables_and_code_within_the_page():
     "What the browser shows above, for machines without one."
     styles = rules()
+    assert styles["main table col"]["width"] == "auto !important", "else dashes decide"
     assert styles["main img"]["max-width"] == "100%" and styles["main table"]["overflow-x"] == "auto"
     assert styles["main pre code"]["white-space"] == "pre-wrap" and styles["main pre"]["overflow-wrap"] == "anywhere"
 
