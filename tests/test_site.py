@@ -37,23 +37,23 @@ def test_an_unknown_repository_leaves_no_empty_address(settings):
 def test_a_known_repository_gives_all_addresses(settings):
     settings["repo"] = "somebody/my.course"
     website = pages.site()["website"]
-    assert website["site-url"] == "https://somebody.github.io/my.course/"
+    assert website["site-url"] == "https://somebody.github.io/my.course"
     assert website["repo-url"] == "https://github.com/somebody/my.course"
     assert (website["repo-branch"], website["repo-subdir"]) == ("main", "nbs")
-    assert "edit" in website["repo-actions"] and website["open-graph"]["image"] == pages.CARD.name
+    assert "edit" in website["repo-actions"] and website["open-graph"]["image"] == "/card.png", "from every folder"
     assert all(leaves(pages.site())) and website["title"] == "My course"
 
 
 def test_the_repository_that_is_building_counts_for_the_site_but_not_for_the_package(settings, monkeypatch):
     monkeypatch.setenv("GITHUB_REPOSITORY", "environment/course")
-    assert pages.site()["website"]["site-url"] == "https://environment.github.io/course/"
+    assert pages.site()["website"]["site-url"] == "https://environment.github.io/course"
     assert pages.urls() == {}
 
 
 def test_a_site_may_have_an_address_of_its_own(settings):
-    settings["site"] = "https://course.example.org"
+    settings["site"] = "https://course.example.org/"
     website = pages.site()["website"]
-    assert website["site-url"] == "https://course.example.org/" and "repo-url" not in website
+    assert website["site-url"] == "https://course.example.org" and "repo-url" not in website
 
 
 def test_addresses_of_the_package_are_written_once_and_removed_again(settings):
@@ -64,7 +64,7 @@ def test_addresses_of_the_package_are_written_once_and_removed_again(settings):
     written = pages.with_urls(plain)
     section = written.partition("[project.urls]\n")[2].partition("\n\n[")[0]
     assert dict(line.split(" = ") for line in section.splitlines()) == {
-        "Homepage": '"https://somebody.github.io/course/"', "Repository": '"https://github.com/somebody/course"',
+        "Homepage": '"https://somebody.github.io/course"', "Repository": '"https://github.com/somebody/course"',
         "Issues": '"https://github.com/somebody/course/issues"',
         "Changelog": '"https://github.com/somebody/course/blob/main/CHANGELOG.md"'}
     assert pages.with_urls(written) == written

@@ -17,12 +17,11 @@ SITE, CARD, PROJECT = ROOT / "nbs/site.yml", ROOT / "nbs/card.png", ROOT / "pypr
 # Addresses
 
 def address() -> str:
-    "Return the site's address, ending in a slash, or an empty string while no repository is known."
+    "Return the site's address, without a slash at its end, or an empty string while no repository is known."
     chosen, name = course.settings(), course.repo()
     if not name and re.search(r"\{(repo|owner|name)\}", chosen["site"]): return ""
     owner, _, short = name.partition("/")
-    url = chosen["site"].format(repo=name, owner=owner, name=short)
-    return f"{url.rstrip('/')}/" if url else ""
+    return chosen["site"].format(repo=name, owner=owner, name=short).rstrip("/")
 
 
 def site() -> dict:
@@ -30,7 +29,7 @@ def site() -> dict:
     config = get_config(ROOT)
     website = {"title": course.settings()["title"], "description": config.description}
     if url := address():
-        card = {"image": CARD.name, "image-alt": f"{website['title']}: {config.description}"}
+        card = {"image": f"/{CARD.name}", "image-alt": f"{website['title']}: {config.description}"}
         website |= {"site-url": url, "open-graph": card, "twitter-card": card | {"card-style": "summary_large_image"}}
     if name := course.repo():
         website |= {"repo-url": f"https://github.com/{name}", "repo-branch": course.settings()["branch"],
