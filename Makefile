@@ -24,7 +24,7 @@ demo: setup  ## tell the section's story on a genuine checkpoint
 	@$(BIN)/python tools/demo.py
 
 lab: setup  ## open the notebooks in JupyterLab
-	cd nbs && ../$(BIN)/jupyter lab
+	cd nbs && ../$(BIN)/jupyter lab index.ipynb
 
 test: setup  ## run all tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
@@ -47,13 +47,22 @@ wheel: setup  ## build the package as a wheel in dist
 	rm -rf build/lib build/bdist.* dist
 	$(BIN)/pip wheel -q --no-deps --wheel-dir dist .
 
-docs: have-quarto setup  ## build the site in _docs (needs Quarto)
+docs: have-quarto setup _proc  ## build the site in _docs (needs Quarto)
 	$(BIN)/nbdev-docs --n-workers 1
+
+# nbdev processes a page again when its notebook is newer. The settings and the tools are in all pages.
+_proc: nbs/site.yml settings.ini pyproject.toml tools/course.py tools/pages.py
+	rm -rf _proc
+
+# It's written only when it changes: GITHUB_REPOSITORY and the git remote count, too.
+nbs/site.yml: setup
+	@$(BIN)/python -m tools.pages
 
 have-quarto:
 	@command -v quarto > /dev/null || { echo "The site needs Quarto: https://quarto.org/docs/get-started/"; exit 1; }
 
-export: setup  ## write the modules from the notebooks, and the pages' setup cells from settings.ini
+export: setup  ## write the modules from the notebooks, and from settings.ini what pages and package say of it
+	@$(BIN)/python -m tools.pages --project
 	$(BIN)/python tools/setup_cells.py
 	$(BIN)/nbdev-export
 

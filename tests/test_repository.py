@@ -217,7 +217,7 @@ def test_yaml_parses_and_quarto_lists_the_notebooks():
     quarto = (ROOT / "_quarto.yml").read_text(encoding="utf-8")
     config = yaml.safe_load(quarto)
     assert config["format"]["html"]["keep-md"] is True and config["format"]["commonmark"] == "default"
-    assert config["metadata-files"] == ["nbdev.yml"]
+    assert config["metadata-files"] == ["site.yml"]
     assert sorted("nbs/" + page for page in re.findall(r"[\w/]+\.ipynb", quarto)) == NOTEBOOKS
     assert (ROOT / "nbs" / config["format"]["html"]["css"]).exists()
     assert os.readlink(ROOT / "nbs/_quarto.yml") == "../_quarto.yml"
@@ -236,6 +236,9 @@ def test_processed_pages(copy, repo):
         page = "".join("".join(cell["source"]) + str(cell.get("outputs", "")) for cell in cells)
         assert "title:" in "".join(cells[0]["source"]), f"{name}: the title has no cell of its own"
         assert "](/" not in page, f"{name}: a link from the site's root"
+        assert "code-fold: show" not in page, f"{name}: a source that isn't folded"
+        reference = "".join(re.findall(r"### [\w.]+\\n.*?```python.*?```", page))
+        assert not re.search(r"__main__|torch\.Tensor|torch\.nn\.modules|tinybert\.\w+\.[A-Z]", reference), f"{name}: long types"
         assert ("Open in Colab" in "".join(cells[1]["source"])) == bool(repo)
         assert "[source](" not in page or (repo and f"[source](https://github.com/{repo}/blob/" in page)
 
