@@ -4,10 +4,10 @@ BIN := .venv/bin
 export HF_HOME := $(CURDIR)/.cache/huggingface
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test bench docs pretrain clean have-quarto export outputs readme
+.PHONY: help setup demo lab test test-browser bench docs wheel pretrain clean have-quarto have-chromium export outputs readme
 
 help:  ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s%s\n", $$1, $$2}'
 
 setup: .venv/.installed  ## install everything into .venv (the other commands do it by themselves)
 
@@ -24,10 +24,18 @@ demo: setup  ## tell the section's story on a genuine checkpoint
 	@$(BIN)/python tools/demo.py
 
 lab: setup  ## open the notebooks in JupyterLab
-	cd nbs && ../$(BIN)/jupyter lab
+	cd nbs && ../$(BIN)/jupyter lab index.ipynb
 
 test: setup  ## run all tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-browser: have-chromium setup  ## run the tests in a real browser (needs Chromium)
+	$(BIN)/pip install -q -c constraints.txt -e ".[browser]"
+	@$(BIN)/python -m pytest tests/browser
+
+have-chromium:
+	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null \
+	  || { echo "The tests in a browser need Chromium. On Debian: apt-get install chromium"; exit 1; }
 
 pretrain: setup  ## train tinybert-mini anew, for an hour or two; stopped, the same command goes on
 	$(BIN)/python -m tools.pretrain
@@ -35,13 +43,27 @@ pretrain: setup  ## train tinybert-mini anew, for an hour or two; stopped, the s
 bench: setup  ## measure speed beside transformers, and write nbs/benchmarks.md
 	@$(BIN)/python -m tools.bench
 
-docs: have-quarto setup  ## build the site in _docs (needs Quarto)
+wheel: setup  ## build the package as a wheel in dist
+	rm -rf build/lib build/bdist.* dist
+	$(BIN)/pip wheel -q --no-deps --wheel-dir dist .
+
+docs: have-quarto setup _proc  ## build the site in _docs (needs Quarto)
 	$(BIN)/nbdev-docs --n-workers 1
+
+# nbdev processes a page again when its notebook is newer. The settings and the tools are in all pages.
+_proc: nbs/site.yml settings.ini pyproject.toml tools/course.py tools/pages.py
+	rm -rf _proc
+
+# It's written only when it changes: GITHUB_REPOSITORY and the git remote count, too.
+nbs/site.yml: setup
+	@$(BIN)/python -m tools.pages
 
 have-quarto:
 	@command -v quarto > /dev/null || { echo "The site needs Quarto: https://quarto.org/docs/get-started/"; exit 1; }
 
-export: setup  ## write the modules from the notebooks
+export: setup  ## write the modules from the notebooks, and from settings.ini what pages and package say of it
+	@$(BIN)/python -m tools.pages --project
+	$(BIN)/python tools/setup_cells.py
 	$(BIN)/nbdev-export
 
 outputs: export  ## run each notebook by itself, store what it prints, write README.md
@@ -53,4 +75,4 @@ readme: setup  ## write README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py
 
 clean:  ## remove everything that these commands made, .venv included
-	rm -rf .venv .cache demo _docs _proc .pytest_cache build *.egg-info
+	rm -rf .venv .cache demo _docs _proc .pytest_cache build dist *.egg-info

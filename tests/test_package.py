@@ -47,8 +47,9 @@ def test_every_public_name_has_a_statement_that_can_be_found(name):
 def test_public_names_are_those_of_transformers():
     import transformers
     elsewhere = {"Checkpoint", "ModelOutput", "embed", "read_pooling", "prepack",
-                 "QuestionAnsweringPipeline", "LengthBatchSampler", "evaluate",
-                 "pack_sequences", "train"}  # our own; in transformers.utils
+                 "QuestionAnsweringPipeline", "LengthBatchSampler", "evaluate", "model_card",
+                 "pack_sequences", "train", "plot_losses", "show_attention", "show_layers", "show_masked",
+                 "show_similarity", "show_tokens", "summary"}  # our own; in transformers.utils
     for name in set(tinybert.__all__) - elsewhere: assert hasattr(transformers, name), name
 
 
@@ -76,6 +77,16 @@ def test_import_loads_nothing_heavy():
     assert not config & {"transformers", "huggingface_hub", "tokenizers", "safetensors", "requests", "httpx", "matplotlib"}
 
 
+def test_importing_the_package_keeps_everybodys_other_warnings():
+    printed = run_python("""if True:
+        import warnings
+        before = list(warnings.filters)
+        import tinybert
+        print(len(before), [entry for entry in warnings.filters if entry not in before][0][1].pattern)
+        print(warnings.filters[1:] == before)""")
+    assert printed.splitlines()[0].endswith(" IProgress not found") and printed.splitlines()[1] == "True"
+
+
 def test_loading_does_not_wake_torchs_compiler(tmp_path):
     "Random numbers on the meta device import some 800 modules, sympy among them: over a second for weights that nobody wants."
     small().save_pretrained(tmp_path)
@@ -89,8 +100,27 @@ def test_loading_does_not_wake_torchs_compiler(tmp_path):
 def test_modules_import_nothing_that_is_not_theirs():
     allowed = {"torch", "tokenizers", "huggingface_hub", "safetensors", "tqdm", *sys.stdlib_module_names}
     for name, tree in MODULES.items():
-        outside = {found for found in imported(tree) if not found.startswith(".")} - allowed
+        extra = {"matplotlib"} if name == "view" else set()  # only where a picture is drawn: the next test
+        outside = {found for found in imported(tree) if not found.startswith(".")} - allowed - extra
         assert not outside, f"{name} imports {outside}"
+
+
+def test_views_are_there_without_matplotlib():
+    "Tables and the view of attention are HTML; only `plot_losses` needs the extra, and the static picture is left out."
+    printed = run_python("""if True:
+        import sys
+        sys.modules["matplotlib"] = None  # as if it weren't installed
+        import torch
+        from tinybert.view import AttentionView, plot_losses
+        view = AttentionView(["a", "b"], torch.full((1, 1, 2, 2), 0.5))
+        print(view._repr_png_(), "<img" in view._repr_html_(), "Attention weights of 1 layers" in view._repr_html_())
+        try: plot_losses([{"step": 1, "loss": 1.0}])
+        except ImportError as error: print(error)""")
+    assert printed.splitlines() == ["None False True", "plot_losses draws with matplotlib, which isn't installed: pip install matplotlib."]
+
+
+def test_importing_views_does_not_import_matplotlib():
+    assert run_python("import sys, tinybert.view; print('matplotlib' in sys.modules, 'torch' in sys.modules)") == "False True\n"
 
 
 def test_modules_depend_downwards_only():

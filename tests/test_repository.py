@@ -1,5 +1,6 @@
 "The repository is in order: products are current, notebooks clean, settings used, links whole."
 
+import json
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ from nbdev.config import get_config
 from packaging.requirements import Requirement
 from test_notebooks import NOTEBOOKS, ROOT, copy_project, read, run
 
-from tools import course, minilm, readme
+from tools import course, minilm, readme, release, setup_cells
 
 
 @pytest.fixture
@@ -92,7 +93,6 @@ def test_links_of_the_index_hold_at_the_root(target, expected):
 def test_settings_and_pyproject_agree():
     settings, config = course.settings(), get_config(ROOT)
     assert (settings["title"], settings["branch"]) == (config.title, config.branch)
-    assert settings["install"] == f"{config.lib_name}[course]"
     assert not settings["repo"] or not config.git_url or config.git_url.endswith(settings["repo"])
 
 
@@ -131,6 +131,12 @@ def test_links_without_repository_are_left_out(settings, capsys):
     assert course.links("nbs/00_config.ipynb") == ""
 
 
+def test_links_to_other_machines_need_a_repository_in_the_settings(settings, monkeypatch):
+    "There, a page without it has no package: its setup cell knows what settings.ini says, and nothing else."
+    monkeypatch.setenv("GITHUB_REPOSITORY", "somebody/course")
+    assert course.links("nbs/00_config.ipynb") == "[Ask a question](https://github.com/somebody/course/issues/new?title=My%20course+00_config)"
+
+
 def test_repository_is_taken_from_settings_then_environment_then_remote(settings, monkeypatch):
     def known():
         course.repo.cache_clear()
@@ -151,23 +157,67 @@ def test_only_a_github_remote_counts(url, name, monkeypatch):
     assert course._remote() == name
 
 
-@pytest.mark.parametrize("missing, installs", [("", []), ("tinybert", ["another"]), ("fastcore", ["another"]), ("matplotlib", ["another"])])
-def test_setup_cell_installs_only_where_something_is_missing(settings, monkeypatch, missing, installs):
-    settings["install"], installed = "another", []
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: name != missing)
-    exec(course.setup_cell().replace("%pip install -q ", "installed += "), {"installed": installed})
-    assert "".join(installed) == "".join(installs)
+# Setup cells; tests/test_wheel.py runs them
+
+def test_every_page_has_its_setup_cell_before_all_other_code():
+    assert [str(path.relative_to(ROOT)) for path in setup_cells.pages()] == NOTEBOOKS
+    for name in NOTEBOOKS:
+        notebook = read(ROOT / name)
+        assert notebook == setup_cells.with_setup(notebook), f"{name}: run make outputs"
+        assert next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")["id"] == "setup"
+
+
+def run_setup(settings: dict, imports: str, there: set[str], monkeypatch) -> str:
+    "Run the setup cell of a page with these imports where only these modules are there; return what pip is asked for."
+    monkeypatch.setattr(setup_cells, "settings", lambda: settings)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name in there or asked["packages"])
+    monkeypatch.setattr("importlib.metadata.version", {"torch": "2.11.0+cpu", "numpy": "2.0.2"}.get)
+    asked = {"packages": ""}
+    cell = setup_cells.setup_cell({"cells": [{"cell_type": "code", "source": imports}]})
+    exec(cell.replace("%pip install -q {packages}", "pass"), asked)
+    return asked["packages"]
+
+
+ADDRESS = "tinybert @ git+https://github.com/somebody/course@main"
+ALL = {"tinybert", "fastcore", "matplotlib"}
+KEPT = '"torch==2.11.0+cpu" "numpy==2.0.2"'
+
+
+@pytest.mark.parametrize("imports, there, expected", [
+    ("import torch", ALL, ""), ("import torch, nbdev", {*ALL, "nbdev"}, ""),
+    ("import torch", set(), f'"{ADDRESS}" "fastcore>=2" "matplotlib>=3.8"'),
+    ("import torch", {"matplotlib", "fastcore", "torch", "numpy"}, f'"{ADDRESS}" {KEPT}'),
+    ("from nbdev.showdoc import show_doc", {*ALL, "torch", "numpy"}, f'"nbdev>=3.3" {KEPT}'),
+    ("if 1: import transformers\n!ls", ALL, ""),  # the page itself looks whether it's there
+    ("%matplotlib inline\nimport sentence_transformers, json", ALL, '"sentence-transformers>=5.2"')])
+def test_setup_cell_asks_for_what_is_missing_and_keeps_torch_and_numpy(settings, monkeypatch, imports, there, expected):
+    settings["repo"] = "somebody/course"
+    assert run_setup(settings, imports, there, monkeypatch) == expected
+
+
+@pytest.mark.parametrize("branch", ["v0.1.0", "autumn/2027"])
+def test_setup_cell_installs_the_branch_or_tag_of_its_page(settings, monkeypatch, branch):
+    settings |= {"repo": "somebody/course", "branch": branch}
+    assert run_setup(settings, "", set(), monkeypatch).startswith(f'"tinybert @ git+https://github.com/somebody/course@{branch}"')
+
+
+def test_setup_cell_without_repository_installs_nothing(settings, monkeypatch):
+    monkeypatch.setenv("GITHUB_REPOSITORY", "somebody/fork")  # what a page says depends on settings.ini alone
+    assert run_setup(settings, "", ALL, monkeypatch) == ""
+    with pytest.raises(ImportError, match="There's no tinybert, matplotlib here: run `make lab` in the folder"):
+        run_setup(settings, "", {"fastcore"}, monkeypatch)
+    settings["install"] = "https://course.example.org/tinybert-0.1.0-py3-none-any.whl"  # one that needs no repository
+    assert settings["install"] in run_setup(settings, "", set(), monkeypatch)
 
 
 # The site
 
 def test_yaml_parses_and_quarto_lists_the_notebooks():
-    for path in (ROOT / ".pre-commit-config.yaml", *(ROOT / ".github/workflows").glob("*.yml")):
-        assert isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict), path
+    assert isinstance(yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")), dict)
     quarto = (ROOT / "_quarto.yml").read_text(encoding="utf-8")
     config = yaml.safe_load(quarto)
     assert config["format"]["html"]["keep-md"] is True and config["format"]["commonmark"] == "default"
-    assert config["metadata-files"] == ["nbdev.yml"]
+    assert config["metadata-files"] == ["site.yml"]
     assert sorted("nbs/" + page for page in re.findall(r"[\w/]+\.ipynb", quarto)) == NOTEBOOKS
     assert (ROOT / "nbs" / config["format"]["html"]["css"]).exists()
     assert os.readlink(ROOT / "nbs/_quarto.yml") == "../_quarto.yml"
@@ -176,8 +226,9 @@ def test_yaml_parses_and_quarto_lists_the_notebooks():
 @pytest.mark.parametrize("repo", ["", "somebody/course"])
 def test_processed_pages(copy, repo):
     ini = copy / "settings.ini"
-    ini.write_text(re.sub(r"(?m)^(repo|forum) =.*", r"\1 =", ini.read_text(encoding="utf-8")), encoding="utf-8")
-    result = run(copy, "python", "-c", "from nbdev.serve import proc_nbs; proc_nbs(n_workers=1)", GITHUB_REPOSITORY=repo)
+    text = re.sub(r"(?m)^forum =.*", "forum =", ini.read_text(encoding="utf-8"))
+    ini.write_text(re.sub(r"(?m)^repo =.*", f"repo = {repo}", text), encoding="utf-8")
+    result = run(copy, "python", "-c", "from nbdev.serve import proc_nbs; proc_nbs(n_workers=1)")
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("no repository known") == (not repo)
     for name in NOTEBOOKS:
@@ -185,8 +236,75 @@ def test_processed_pages(copy, repo):
         page = "".join("".join(cell["source"]) + str(cell.get("outputs", "")) for cell in cells)
         assert "title:" in "".join(cells[0]["source"]), f"{name}: the title has no cell of its own"
         assert "](/" not in page, f"{name}: a link from the site's root"
+        assert "code-fold: show" not in page, f"{name}: a source that isn't folded"
+        reference = "".join(re.findall(r"### [\w.]+\\n.*?```python.*?```", page))
+        assert not re.search(r"__main__|torch\.Tensor|torch\.nn\.modules|tinybert\.\w+\.[A-Z]", reference), f"{name}: long types"
         assert ("Open in Colab" in "".join(cells[1]["source"])) == bool(repo)
         assert "[source](" not in page or (repo and f"[source](https://github.com/{repo}/blob/" in page)
+
+
+# GitHub's workflows, as far as they can be checked without GitHub
+
+WORKFLOWS = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / ".github/workflows").glob("*.yml")}
+JOBS = [pytest.param(workflow, name, id=f"{workflow}-{name}") for workflow, content in WORKFLOWS.items() for name in content["jobs"]]
+
+
+@pytest.mark.parametrize("workflow, name", JOBS)
+def test_a_jobs_commands_and_files_exist(workflow, name):
+    job = WORKFLOWS[workflow]["jobs"][name]
+    if "uses" in job:  # another workflow, which has to allow it; yaml reads the key `on` as True
+        return WORKFLOWS[Path(job["uses"]).stem][True]["workflow_call"]
+    assert job["timeout-minutes"] <= 120
+    commands = "\n".join(step.get("run", "") for step in job["steps"])
+    targets = re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert set(re.findall(r"\bmake (\w+)", commands)) <= set(targets)
+    assert all((ROOT / path).exists() for path in re.findall(r"tests/\w+\.py", commands))
+    for module in re.findall(r"python -m (tools[\w.]+|tinybert)\b", commands):
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists()
+    for used in (step["uses"] for step in job["steps"] if "uses" in step): assert re.search(r"@(v\d+|release/v1)$", used)
+    assert set(job.get("needs", "").split()) <= WORKFLOWS[workflow]["jobs"].keys()
+
+
+def test_nothing_is_published_unless_the_tests_pass():
+    for workflow, last in (("docs", "publish"), ("release", "github"), ("release", "pypi")):
+        jobs, needed = WORKFLOWS[workflow]["jobs"], [last]
+        while "needs" in jobs[needed[-1]]: needed.append(jobs[needed[-1]]["needs"])
+        assert needed[-1] == "test" and jobs["test"]["uses"] == "./.github/workflows/test.yml"
+
+
+def test_a_job_may_do_only_what_it_is_for():
+    given = {(workflow, name): job.get("permissions") for workflow, content in WORKFLOWS.items()
+             for name, job in content["jobs"].items() if "permissions" in job}
+    assert all(content["permissions"] == {"contents": "read"} for content in WORKFLOWS.values())
+    assert given == {("docs", "build"): {"contents": "read", "pages": "read"}, ("docs", "publish"): {"pages": "write", "id-token": "write"},
+                     ("release", "github"): {"contents": "write"}, ("release", "pypi"): {"id-token": "write"}}
+
+
+def test_linux_gets_torch_for_cpus_and_the_site_a_known_quarto():
+    for workflow, name in (("test", "test"), ("docs", "build"), ("release", "build")):
+        assert "https://download.pytorch.org/whl/cpu" in WORKFLOWS[workflow]["jobs"][name]["env"]["PIP_EXTRA_INDEX_URL"]
+    quarto, = [step for step in WORKFLOWS["docs"]["jobs"]["build"]["steps"] if "quarto" in step.get("uses", "")]
+    assert quarto["with"]["version"] == "1.9.38"
+
+
+def test_a_release_needs_tag_settings_pages_and_changes_that_agree(settings, tmp_path, monkeypatch):
+    (tmp_path / "CHANGELOG.md").write_text("# Changes\n\n## 9.8.7\n\n- New.\n\n## 9.8.6\n\n- Old.\n", encoding="utf-8")
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    for module in (release, setup_cells): monkeypatch.setattr(module, "settings", lambda: settings)
+    monkeypatch.setattr(release.tinybert, "__version__", "9.8.7")
+    page = tmp_path / "page.ipynb"
+    monkeypatch.setattr(release, "pages", lambda: [page])
+    bare = {"cells": [{"cell_type": "code", "id": "a", "source": "import torch", "metadata": {}, "outputs": [], "execution_count": None}]}
+    page.write_text(json.dumps(setup_cells.with_setup(bare)), encoding="utf-8")
+    assert release.problems("v9.8.7") == ["settings.ini names no repo", "settings.ini has branch = main; its pages are to install v9.8.7"]
+    settings |= {"repo": "somebody/course", "branch": "v9.8.7"}
+    assert release.problems("v9.8.7") == ["1 pages have another setup cell, page.ipynb for one: run make outputs"]
+    page.write_text(json.dumps(setup_cells.with_setup(bare)), encoding="utf-8")
+    assert release.problems("v9.8.7") == [] and release.notes((tmp_path / "CHANGELOG.md").read_text(), "9.8.7") == "- New."
+    assert "the tag is v9.8, the version in tinybert/__init__.py 9.8.7" in release.problems("v9.8")
+    (tmp_path / "CHANGELOG.md").write_text("## 9.8.7 (unreleased)\n\n- New.\n", encoding="utf-8")
+    assert release.problems("v9.8.7") == ["CHANGELOG.md has no part with the heading ## 9.8.7"]
 
 
 # Links and versions

@@ -1,9 +1,15 @@
 """A BERT you can read: the models section of an NLP course, from scratch on torch."""
 
+import warnings
+
 __version__ = "0.1.0"
+
+# tqdm, which draws huggingface_hub's progress bars, wants widgets in Jupyter; text is enough.
+warnings.filterwarnings("ignore", "IProgress not found")
 
 _modules = {  # module → its public names
     "checkpoint": "Checkpoint",
+    "sharing": "model_card",
     "config": "BertConfig PreTrainedConfig",
     "inputs": "ModelOutput",
     "pretrained": "PreTrainedModel",
@@ -47,6 +53,8 @@ _modules = {  # module → its public names
         DataCollatorForLanguageModeling DataCollatorForTokenClassification
         DataCollatorWithPadding DefaultDataCollator default_data_collator""",
     "training": "LengthBatchSampler evaluate pack_sequences train",
+    "view": """
+        plot_losses show_attention show_layers show_masked show_similarity show_tokens summary""",
 }
 _home = {name: module for module, names in _modules.items() for name in names.split()}
 __all__ = sorted(_home)

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['logger', 'REPAIR_HINT', 'BUNDLED', 'HUB_ERRORS', 'OLDER_OPTIONS', 'WITHOUT_EFFECT', 'OTHER_OPTIONS', 'WEIGHT_FILES',
            'read_json', 'check_name', 'refuse_pointer', 'bundled', 'Checkpoint', 'describe_missing', 'why_offline',
-           'download', 'find_on_hub', 'understand_options', 'opens_checkpoint', 'describe_damage', 'why_unreadable',
-           'read_weights', 'list_some', 'read_shards', 'read_state', 'replacing', 'write_files', 'write_checkpoint']
+           'HubUnreachable', 'download', 'find_on_hub', 'understand_options', 'opens_checkpoint', 'describe_damage',
+           'why_unreadable', 'read_weights', 'list_some', 'read_shards', 'read_state', 'replacing', 'write_files',
+           'write_checkpoint']
 
 # %% ../nbs/01_checkpoint.ipynb #625d6672
 import difflib, functools, inspect, json, logging, os, re, socket, urllib.request, zipfile
@@ -123,6 +124,13 @@ def why_offline(local_files_only: bool) -> str | None:
     try: socket.create_connection(address, timeout=timeout).close()
     except OSError as error: return f"no connection to {url.netloc} ({error})"
 
+# %% ../nbs/01_checkpoint.ipynb #hub-unreachable
+class HubUnreachable(OSError):
+    "The Hub can't be asked: offline, no connection, or forbidden by an option."
+    def _render_traceback_(self) -> list[str]:
+        "Return the lines that a notebook shows for this error: the message alone."
+        return [f"{type(self).__name__}: {self}"]
+
 # %% ../nbs/01_checkpoint.ipynb #563ed466
 HUB_ERRORS = {
     "GatedRepoError": "its owner grants access on request. Ask on its page on the Hub, "
@@ -141,9 +149,9 @@ def download(source: Checkpoint, filename: str) -> str | None:
     source.offline = source.offline or why_offline(source.local_files_only)
     if source.offline and source.commit: return None  # this commit has no more than the cache knows
     if source.offline:
-        raise OSError(f"{source.name!r} is no folder here, the cache does not have its {filename}, "
-                      f"and the Hub was not asked: {source.offline}. "
-                      f"Check the spelling, or load it once with a network.")
+        raise HubUnreachable(f"{source.name!r} is no folder here, the cache does not have its "
+                             f"{filename}, and the Hub was not asked: {source.offline}. "
+                             f"Check the spelling, or load it once with a network.")
     try:
         return hf_hub_download(source.name, filename, revision=source.commit or source.revision,
                                cache_dir=source.cache_dir, force_download=source.force_download,

@@ -6,7 +6,8 @@
 __all__ = ['NO_PADDING', 'PADDING', 'TRUNCATIONS', 'PARTS', 'ADVICE', 'NO_LIMIT', 'TokenText', 'padded_width', 'pad',
            'to_tensors', 'cutting', 'as_texts', 'as_batch', 'check_text', 'encode_batch', 'take_parts', 'pad_encodings',
            'with_overflow', 'choose_backend', 'refuse_options', 'LimitedText', 'CharSpan', 'TokenSpan', 'Alignment',
-           'TokenOrigins', 'BatchEncoding', 'TextEncoder', 'gather_lists', 'PaddingEncoder', 'PreTrainedTokenizer']
+           'TokenOrigins', 'BatchEncoding', 'TextEncoder', 'gather_lists', 'PaddingEncoder', 'SavedEncoder',
+           'PreTrainedTokenizer']
 
 # %% ../nbs/05_encoding.ipynb #56dc3808
 import difflib, inspect, json, re
@@ -18,6 +19,7 @@ from tokenizers import Encoding, Tokenizer, models
 from torch import Tensor
 from .checkpoint import Checkpoint, opens_checkpoint, write_files
 from .config import PreTrainedConfig
+from .sharing import upload
 from .vocabulary import (
     EXTRA, GrowingVocabulary, TokenizerFacts, Vocabulary, as_added, check_option, plain_ids,
     read_tokenizer, train_backend)
@@ -506,9 +508,38 @@ class PaddingEncoder(TextEncoder):
         if return_tensors or kind: lists = to_tensors(lists, return_tensors or kind)
         return BatchEncoding({name: rows[0] for name, rows in lists.items()} if single else lists)
 
+# %% ../nbs/05_encoding.ipynb #saved-encoder
+class SavedEncoder(PaddingEncoder):
+    "Save a tokenizer into a folder or on the Hub."
+    def save_pretrained(self, folder: str | PathLike) -> tuple[str, ...]:
+        "Write `tokenizer.json` and `tokenizer_config.json`; raise OSError if that fails."
+        names = ["padding_side", "truncation_side", "model_max_length"]
+        if self.model_input_names != self.loaded_input_names: names.append("model_input_names")
+        settings = self.settings | {name: getattr(self, name) for name in names}
+        config = json.dumps(settings, indent=2, sort_keys=True)
+        folder = write_files(folder, {
+            "tokenizer.json": lambda file: file.write(self.backend.to_str().encode()),
+            "tokenizer_config.json": lambda file: file.write(config.encode())})
+        return tuple(str(folder / name) for name in ("tokenizer_config.json", "tokenizer.json"))
+
+    def push_to_hub(self,
+        repo_id: str,  # its name on the Hub: `owner/name`, or `name` for your own account
+        *, commit_message: str | None = None,  # None: "Upload tokenizer"
+        commit_description: str | None = None,  # more to read about the commit
+        private: bool | None = None,  # who sees a new repository; None: your account's default
+        token: bool | str | None = None,  # access token; None: what `hf auth login` left
+        revision: str | None = None,  # branch, made if it isn't there; None: `main`
+        create_pr: bool = False,  # True: propose the change in a pull request
+    ) -> str:
+        "Upload the two files, return the commit's address; raise OSError or ValueError."
+        return upload(self.save_pretrained, repo_id, token=token, private=private,
+                      revision=revision, create_pr=create_pr,
+                      commit_message=commit_message or "Upload tokenizer",
+                      commit_description=commit_description)
+
 # %% ../nbs/05_encoding.ipynb #tokenizer-class-cell
-class PreTrainedTokenizer(PaddingEncoder):
-    "Turn texts into a model's inputs; load and save (`transformers.PreTrainedTokenizerFast`)."
+class PreTrainedTokenizer(SavedEncoder):
+    "Turn texts into inputs of a model; load, save, share (`transformers.PreTrainedTokenizerFast`)."
     families: dict[str, TokenizerFacts] = {}  # model_type → facts, besides BERT's
     facts: TokenizerFacts | None = None  # the facts of this class; None: those that files ask for
 
@@ -536,14 +567,3 @@ class PreTrainedTokenizer(PaddingEncoder):
         extra = [*self.extra_special_tokens, *(token.content for token in new)]
         settings = self.settings | names | ({EXTRA: extra} if extra else {})
         return type(self)(backend, settings, self.model_input_names)
-
-    def save_pretrained(self, folder: str | PathLike) -> tuple[str, ...]:
-        "Write `tokenizer.json` and `tokenizer_config.json`; raise OSError if that fails."
-        names = ["padding_side", "truncation_side", "model_max_length"]
-        if self.model_input_names != self.loaded_input_names: names.append("model_input_names")
-        settings = self.settings | {name: getattr(self, name) for name in names}
-        config = json.dumps(settings, indent=2, sort_keys=True)
-        folder = write_files(folder, {
-            "tokenizer.json": lambda file: file.write(self.backend.to_str().encode()),
-            "tokenizer_config.json": lambda file: file.write(config.encode())})
-        return tuple(str(folder / name) for name in ("tokenizer_config.json", "tokenizer.json"))

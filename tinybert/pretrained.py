@@ -6,11 +6,13 @@
 __all__ = ['Renames', 'OLD_NAMES', 'FLOATS', 'to_ours', 'to_theirs', 'rename_weights', 'prefix_rename', 'match_names',
            'ConfiguredModel', 'join_tied', 'new_parts', 'check_tensors', 'check_weights', 'init_part', 'init_weights',
            'read_dtype', 'choose_config', 'load_model', 'check_saved', 'save_model', 'Layer', 'set_checkpointing',
-           'resize_rows', 'resize_embeddings', 'choose_rows', 'require_gradients', 'TrainableModel', 'PreTrainedModel']
+           'resize_rows', 'resize_embeddings', 'choose_rows', 'require_gradients', 'TrainableModel', 'SavedModel',
+           'PreTrainedModel']
 
 # %% ../nbs/04_pretrained.ipynb #pretrained-imports
 import copy, re
 from os import PathLike
+from pathlib import Path
 from typing import Callable
 import torch
 from torch import Tensor, nn
@@ -18,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from .checkpoint import (
     Checkpoint, list_some, logger, opens_checkpoint, read_state, write_checkpoint)
 from .config import PreTrainedConfig
+from .sharing import model_card, upload
 
 # %% ../nbs/04_pretrained.ipynb #3ac45c43
 Renames = tuple[tuple[str | re.Pattern, str], ...]  # a name in files and our name, in order
@@ -361,9 +364,44 @@ class TrainableModel(ConfiguredModel):
         resize_embeddings(self, rows, None if mean_resizing else self.config.initializer_range)
         return self.get_input_embeddings()
 
+# %% ../nbs/04_pretrained.ipynb #saved-model
+class SavedModel(TrainableModel):
+    "Save a model into a folder or on the Hub."
+    def save_pretrained(self,
+        folder: str | PathLike,  # made if it isn't there
+        *, safe_serialization: bool = False,  # `model.safetensors` instead of `pytorch_model.bin`
+        state_dict: dict[str, Tensor] | None = None,  # weights to write instead of the model's
+        is_main_process: bool = True,  # False: write nothing, another process does
+        save_function: Callable | None = None,  # not called: files are always written whole, by us
+    ) -> None:
+        "Write `config.json` and the weights, both or neither; raise OSError if that fails."
+        if is_main_process: save_model(self, folder, state_dict, safe_serialization)
+
+    def push_to_hub(self,
+        repo_id: str,  # its name on the Hub: `owner/name`, or `name` for your own account
+        *, commit_message: str | None = None,  # None: "Upload" and the name of its class
+        commit_description: str | None = None,  # more to read about the commit
+        private: bool | None = None,  # who sees a new repository; None: your account's default
+        token: bool | str | None = None,  # access token; None: what `hf auth login` left
+        revision: str | None = None,  # branch, made if it isn't there; None: `main`
+        create_pr: bool = False,  # True: propose the change in a pull request
+        safe_serialization: bool = True,  # False: `pytorch_model.bin`
+        tags: list[str] | None = None,  # for the card that is made if the repository has none
+        card: str | None = None,  # a README.md, in place of that card and of one that's there
+    ) -> str:
+        "Upload config and weights, return the commit's address; raise OSError or ValueError."
+        def save(folder: Path) -> None:
+            self.save_pretrained(folder, safe_serialization=safe_serialization)
+            if card is not None: (folder / "README.md").write_text(card, encoding="utf-8")
+
+        return upload(save, repo_id, lambda name: model_card(self, name, tags=tags or ()),
+                      token=token, private=private, revision=revision, create_pr=create_pr,
+                      commit_message=commit_message or f"Upload {type(self).__name__}",
+                      commit_description=commit_description)
+
 # %% ../nbs/04_pretrained.ipynb #f83e9c04
-class PreTrainedModel(TrainableModel):
-    "Create, load and save a model (`transformers.PreTrainedModel`)."
+class PreTrainedModel(SavedModel):
+    "Create, load, save and share a model (`transformers.PreTrainedModel`)."
     @classmethod
     def class_for(cls, config: PreTrainedConfig) -> type: return cls  # `AutoModel` chooses
 
@@ -388,13 +426,3 @@ class PreTrainedModel(TrainableModel):
         model, report = load_model(model, state, name, dtype, add_pooling_layer,
                                    ignore_mismatched_sizes)
         return (model, report) if output_loading_info else model
-
-    def save_pretrained(self,
-        folder: str | PathLike,  # made if it isn't there
-        *, safe_serialization: bool = False,  # `model.safetensors` instead of `pytorch_model.bin`
-        state_dict: dict[str, Tensor] | None = None,  # weights to write instead of the model's
-        is_main_process: bool = True,  # False: write nothing, another process does
-        save_function: Callable | None = None,  # not called: files are always written whole, by us
-    ) -> None:
-        "Write `config.json` and the weights, both or neither; raise OSError if that fails."
-        if is_main_process: save_model(self, folder, state_dict, safe_serialization)

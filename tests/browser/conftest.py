@@ -1,0 +1,48 @@
+"A real browser: Debian's Chromium, driven by Playwright, which downloads none. Screenshots go to `build/browser`."
+
+import os
+import shutil
+
+import pytest
+from pages import DESKTOP, SHOTS
+from playwright.sync_api import Page, sync_playwright
+
+
+@pytest.fixture(scope="session")
+def browser():
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    assert program, "There's no Chromium on the path: apt-get install chromium"
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox refuses to run as root
+        browser = playwright.chromium.launch(executable_path=program, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    "Return a function that shows HTML; when the test is over, nothing may have gone wrong and no other host been asked."
+    contexts, trouble = [], []
+
+    def make(html: str, size: tuple[int, int] = DESKTOP, **options) -> Page:
+        contexts.append(context := browser.new_context(viewport=dict(zip(("width", "height"), size)), **options))
+        page = context.new_page()
+        page.on("console", lambda message: trouble.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("dialog", lambda dialog: (trouble.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: trouble.append(request.url) if not request.url.startswith(("data:", "about:")) else None)
+        page.set_content(html)
+        return page
+
+    yield make
+    for context in contexts: context.close()
+    assert trouble == []
+
+
+@pytest.fixture
+def shoot(request):
+    "Return a function that keeps a screenshot under the test's name."
+    def save(page: Page, name: str = "") -> None:
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SHOTS / f"{request.node.name}{name and f'-{name}'}.png", full_page=True)
+    return save

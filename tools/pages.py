@@ -1,0 +1,135 @@
+"Prepare the site: its addresses, what stands around a page's cells, the look of an entry of reference."
+
+import json, pkgutil, re, sys
+from pathlib import Path
+
+import yaml
+from fastcore.docments import MarkdownRenderer
+from fastcore.nbio import mk_cell
+from nbdev.config import get_config
+
+from tools import course
+from tools.course import ROOT
+
+SITE, CARD, PROJECT = ROOT / "nbs/site.yml", ROOT / "nbs/card.png", ROOT / "pyproject.toml"
+
+
+# Addresses
+
+def address() -> str:
+    "Return the site's address, without a slash at its end, or an empty string while no repository is known."
+    chosen, name = course.settings(), course.repo()
+    if not name and re.search(r"\{(repo|owner|name)\}", chosen["site"]): return ""
+    owner, _, short = name.partition("/")
+    return chosen["site"].format(repo=name, owner=owner, name=short).rstrip("/")
+
+
+def site() -> dict:
+    "Return what Quarto should know of the repository and of the site's address, without an empty one."
+    config = get_config(ROOT)
+    website = {"title": course.settings()["title"], "description": config.description}
+    if url := address():
+        card = {"image": f"/{CARD.name}", "image-alt": f"{website['title']}: {config.description}"}
+        website |= {"site-url": url, "open-graph": card, "twitter-card": card | {"card-style": "summary_large_image"}}
+    if name := course.repo():
+        website |= {"repo-url": f"https://github.com/{name}", "repo-branch": course.settings()["branch"],
+                    "repo-subdir": config.nbs_path.name, "repo-actions": ["edit", "source", "issue"]}
+    project = {"output-dir": config.doc_path.name} | ({"resources": [CARD.name]} if url else {})
+    return {"project": project, "website": website}
+
+
+def urls() -> dict[str, str]:
+    "Return the addresses that PyPI shows; settings.ini alone decides, so that they are the same on every machine."
+    name = course.settings()["repo"]
+    if not name: return {}
+    source = f"https://github.com/{name}"
+    return {"Homepage": address(), "Repository": source, "Issues": f"{source}/issues",
+            "Changelog": f"{source}/blob/{course.settings()['branch']}/CHANGELOG.md"}
+
+
+def with_urls(project: str) -> str:
+    "Return the text of pyproject.toml with these addresses, or without the section while there are none."
+    project = re.sub(r"\[project\.urls\]\n(?:.*=.*\n)*\n", "", project)
+    if not (known := {label: url for label, url in urls().items() if url}): return project
+    lines = "".join(f"{label} = {json.dumps(url)}\n" for label, url in known.items())
+    return project.replace("[project.optional-dependencies]", f"[project.urls]\n{lines}\n[project.optional-dependencies]", 1)
+
+
+def draw_card():
+    "Draw the picture that other sites show beside a link to this one."
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(12, 6.3), dpi=100, facecolor="#14213d")
+    figure.text(0.07, 0.6, course.settings()["title"], color="white", size=80, weight="bold")
+    figure.text(0.07, 0.32, get_config(ROOT).description, color="#e5e5e5", size=26, wrap=True)
+    figure.savefig(CARD)
+
+
+def write(path: Path, text: str):
+    "Write a file only if that changes it, so that make builds no page for nothing."
+    if not path.exists() or path.read_text(encoding="utf-8") != text: path.write_text(text, encoding="utf-8")
+
+
+# Pages
+
+def as_exported(sym):
+    "Return the package's own class or function for one that a page has just defined, whose comments have no file."
+    from tinybert._modidx import d
+    name = getattr(sym, "__qualname__", "")
+    homes = [module for module, names in d["syms"].items() if f"{module}.{name}" in names]
+    return pkgutil.resolve_name(f"{homes[0]}:{name}") if homes and sym.__module__ == "__main__" else sym
+
+
+def short_types(signature: str) -> str:
+    "Write types as the source does: `Tensor`, `nn.Module`, `Path`; comments stay as they are."
+    def shorten(code: str) -> str:
+        code = re.sub(r"\btorch\.nn\.(?:\w+\.)*(?=[A-Z])", "nn.", code)
+        return re.sub(r"\b(?!nn\.)(?:\w+\.)+(?=[A-Z])", "", code)
+    lines = [line.partition(" # ") for line in signature.split("\n")]
+    return "\n".join(shorten(code) + mark + comment for code, mark, comment in lines)
+
+
+class Reference(MarkdownRenderer):
+    "Render an entry of `show_doc`: the heading first, so that the site lists it, and no line number."
+    def __init__(self, sym, **options): super().__init__(as_exported(sym), **options)
+
+    def _repr_markdown_(self) -> str:
+        text = re.sub(r"```python\n.*?\n```", lambda found: short_types(found[0]), super()._repr_markdown_(), flags=re.S)
+        return f"{'#' * self.title_level} {self.nm}\n\n{text}"
+
+
+class CourseLinks:
+    "Put the line of links under a page's title, fold sources, box the cells for the network, make nbdev's links relative."
+    def __init__(self, nb):
+        self.nb, self.path = nb, Path(nb.path_).resolve().relative_to(ROOT)
+
+    def end(self):
+        cells = []
+        for cell in self.nb.cells:
+            if cell.cell_type == "markdown": cell.source = self.mend(cell.source)
+            else: cell.source = cell.source.replace("#| code-fold: show\n#| code-summary: \"Exported source\"",
+                                                    "#| code-fold: true\n#| code-summary: \"Source\"")
+            for data in (output["data"] for output in cell.get("outputs", []) if "data" in output):
+                if "text/markdown" in data: data["text/markdown"] = self.mend("".join(data["text/markdown"]))
+            cells += self.boxed(cell)
+        if line := course.links(self.path):  # cell 0 is the title, as front matter
+            cells.insert(1, mk_cell(f"::: {{.course-links}}\n{line}\n:::", "markdown"))
+        self.nb.cells = cells
+
+    def boxed(self, cell) -> list:
+        "Return a cell, in a box that says what to expect if it's one for the network, which shows no output here."
+        expected = (getattr(cell, "directives_", None) or {}).get("hub")
+        if expected is None: return [cell]
+        cell.source = re.sub(r"(?m)^#\| hub\b.*\n", "", cell.source)
+        top = f'::: {{.callout-note title="Run this with a network"}}\nThis cell {expected}.'
+        return [mk_cell(top, "markdown"), cell, mk_cell(":::", "markdown")]
+
+    def mend(self, markdown: str) -> str:
+        "Make links from the site's root relative to the page."
+        return re.sub(r"\]\(/(?=[\w/.-]+\.html)", "](" + "../" * (len(self.path.parts) - 2), markdown)
+
+
+if __name__ == "__main__":
+    if "--project" in sys.argv[1:]: write(PROJECT, with_urls(PROJECT.read_text(encoding="utf-8")))
+    else:
+        write(SITE, yaml.safe_dump(site(), sort_keys=False, allow_unicode=True))
+        if address(): draw_card()
