@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 
 import tinybert
 from tinybert import AutoTokenizer, BertConfig, BertModel, Checkpoint, embed, read_pooling
-from tinybert.training import train
+from tinybert.training import has_bf16, train
 from tools.course import ROOT
 from tools.prepack import prepack
 
@@ -119,9 +119,8 @@ def load_models(dtype: torch.dtype) -> Models:
 
 
 def measure_passes(pairs: int, exact: Models, rough: Models) -> dict[str, Times]:
-    "Return the seconds of forward passes, in float32 and in bfloat16."
-    rough = {"theirs": exact["theirs"], "same": rough["theirs"]} | {
-        name: rough[name] for name in ("ours", "prepacked")}
+    "Return the seconds of forward passes, in float32 and, if there are models for it, bfloat16."
+    if rough: rough = rough | {"theirs": exact["theirs"], "same": rough["theirs"]}
     compiled = {"ours": exact["ours"], "compiled": torch.compile(exact["ours"])}
     ids = [[101, 7592, 999, 102], [101, 4658, 1012, 102], [101, 3835, 999, 102]]
     small, results = {"input_ids": torch.tensor(ids)}, {}
@@ -130,14 +129,14 @@ def measure_passes(pairs: int, exact: Models, rough: Models) -> dict[str, Times]
     for name, padding in (("full", False), ("half", True)):
         inputs = batch(32, 128, padding)
         results[name] = side_by_side(forwards(exact, inputs), pairs)
-        results[f"{name} bf16"] = side_by_side(forwards(rough, inputs), pairs)
+        if rough: results[f"{name} bf16"] = side_by_side(forwards(rough, inputs), pairs)
     inputs = batch(32, 128, False)
     results["full compiled"] = side_by_side(forwards(compiled, inputs), max(3, pairs // 2))
     return results
 
 
 def measure_embed(pairs: int, exact: Models, rough: Models) -> dict[str, Times]:
-    "Return the seconds that a corpus takes, in float32 and in bfloat16."
+    "Return the seconds that a corpus takes, in float32 and, if there are models for it, bfloat16."
     tokenizer, texts = AutoTokenizer.from_pretrained(CHECKPOINT), corpus(512)
     options = read_pooling(CHECKPOINT) | {"progress": False}
 
@@ -151,8 +150,8 @@ def measure_embed(pairs: int, exact: Models, rough: Models) -> dict[str, Times]:
                                     show_progress_bar=False)
 
     single = theirs("float32")
-    ways = {"embed": {"theirs": single} | ours(exact),
-            "embed bf16": {"theirs": single, "same": theirs("bfloat16")} | ours(rough)}
+    ways = {"embed": {"theirs": single} | ours(exact)}
+    if rough: ways["embed bf16"] = {"theirs": single, "same": theirs("bfloat16")} | ours(rough)
     return {name: side_by_side(way, max(3, pairs // 2)) for name, way in ways.items()}
 
 
@@ -197,6 +196,8 @@ def our_training(row: str) -> Callable:
 
 def peak_memory() -> float:
     "Return the most memory that this process ever had, in MB."
+    status = Path("/proc/self/status")  # elsewhere, the peak includes the parent's until exec
+    if status.exists(): return int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1]) * 1024 / 1e6
     import resource  # Windows has none
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
@@ -235,7 +236,7 @@ def measure(pairs: int) -> dict[str, Times]:
     loads = {"theirs": lambda: transformers.BertModel.from_pretrained(FOLDER),
              "ours": lambda: BertModel.from_pretrained(CHECKPOINT)}
     results = {"import": import_times(max(3, pairs // 3)), "load": side_by_side(loads, pairs, 5)}
-    exact, rough = load_models(torch.float32), load_models(torch.bfloat16)
+    exact, rough = load_models(torch.float32), load_models(torch.bfloat16) if has_bf16() else {}
     return results | measure_passes(pairs, exact, rough) | measure_embed(pairs, exact, rough)
 
 
@@ -288,6 +289,7 @@ def table(results: dict) -> str:
     lines = ["| work | theirs, ms | ours, ms | ratio | prepacked, ms | ratio | goal | met |",
              "|---|--:|--:|--:|--:|--:|--:|---|"]
     for key, (name, goal) in ROWS.items():
+        if key not in results: continue
         times = results[key]
         cells = [name, milliseconds(times["theirs"])]
         for way in ("ours", "prepacked"):
@@ -302,7 +304,7 @@ def roofline(results: dict) -> str:
     "Return what fraction of the machine's rate each way reaches, as a Markdown table."
     config = BertConfig.from_pretrained(CHECKPOINT)
     lines = ["| work | the machine | theirs | ours | prepacked |", "|---|--:|--:|--:|--:|"]
-    for key in ("full", "half", "full bf16", "half bf16"):
+    for key in [key for key in ("full", "half", "full bf16", "half bf16") if key in results]:
         rough = key.endswith("bf16")
         rate = multiply_rate(torch.bfloat16 if rough else torch.float32)
         work = operations(batch(32, 128, key.startswith("half")), config)
@@ -318,7 +320,8 @@ def draw(results: dict, path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
     fig, ax = plt.subplots(figsize=(8.4, 5.4), facecolor="white")
-    for row, (key, (name, goal)) in enumerate(ROWS.items()):
+    rows = {key: row for key, row in ROWS.items() if key in results}
+    for row, (key, (name, goal)) in enumerate(rows.items()):
         for shift, way, color in ((-.2, "ours", "#3b6ea5"), (.2, "prepacked", "#7fae6b")):
             if way not in results[key]: continue
             value = ratio(results[key], way)
@@ -329,7 +332,7 @@ def draw(results: dict, path: Path) -> None:
         ax.plot([goal, goal], [row - .45, row + .45], color="#c0504d", lw=2,
                 label="goal" if row == 2 else None)
     ax.axvline(1, color="#888", lw=1, ls="--")
-    ax.set_yticks(range(len(ROWS)), [name for name, goal in ROWS.values()], fontsize=9)
+    ax.set_yticks(range(len(rows)), [name for name, goal in rows.values()], fontsize=9)
     ax.invert_yaxis()
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
@@ -341,14 +344,16 @@ def plain_name(key: str) -> str: return ROWS[key][0].removesuffix(", against flo
 
 
 def comparison(results: dict) -> str:
-    "Say how fast the libraries are in bfloat16, and our model compiled."
+    "Say how fast the libraries are in bfloat16, if the machine can, and our model compiled."
     rough = ", ".join(f"{ratio(results[key], 'same'):.2f} ({plain_name(key)})"
-                      for key in ROWS if key.endswith("bf16"))
+                      for key in results if key.endswith("bf16"))
+    said = (f"For comparison, the libraries' time in bfloat16 divided by that in float32: {rough}."
+            if rough else "This processor can't multiply bfloat16 in hardware, so rows in "
+                          "bfloat16 aren't measured.")
     compiled = ", ".join(f"{ratio(results[f'{key} compiled'], 'compiled', 'ours'):.2f} "
                          f"({ROWS[key][0]})" for key in ("small", "full"))
-    return (f"For comparison, the libraries' time in bfloat16 divided by that in float32: {rough}. "
-            f"Our model's with `torch.compile` (default options), divided by that without: "
-            f"{compiled}.")
+    return (f"{said} Our model's time with `torch.compile` (default options), divided by that "
+            f"without: {compiled}.")
 
 
 def training_table(results: dict, memory: dict[str, dict[str, float]]) -> str:
