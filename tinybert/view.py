@@ -371,7 +371,7 @@ def running_mean(
 # %% ../nbs/14_view.ipynb #plot-losses-cell
 def plot_losses(
     log: list[dict],  # what `train` returns: rows with "step", "loss" and perhaps "eval_loss"
-    ax: "matplotlib.axes.Axes | None" = None,  # where to draw; None: a new figure, shown at once
+    ax=None,  # matplotlib axes where to draw; None: a new figure, shown at once
 ) -> None:
     "Draw the loss of each step, its running mean, and the losses of evaluations."
     if not log or "loss" not in log[0]:
