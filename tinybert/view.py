@@ -194,7 +194,7 @@ def tile(
     return framed.transpose(1, 2).reshape(L * (T + gap), H * (T + gap))[:-gap, :-gap], T + gap
 
 # %% ../nbs/14_view.ipynb #draw-map
-def draw_map(ax: "matplotlib.axes.Axes", weights: Tensor) -> None:
+def draw_map(ax, weights: Tensor) -> None:
     "Draw all heads, a row for each layer."
     L, H, T, _ = weights.shape
     picture, step = tile(weights.sqrt())
@@ -205,7 +205,7 @@ def draw_map(ax: "matplotlib.axes.Axes", weights: Tensor) -> None:
     ax.set(xlabel="head", ylabel="layer", title="all heads")
 
 # %% ../nbs/14_view.ipynb #draw-head
-def draw_head(ax: "matplotlib.axes.Axes", weights: Tensor, tokens: list[str], title: str) -> None:
+def draw_head(ax, weights: Tensor, tokens: list[str], title: str) -> None:
     "Draw the weights of one head, (T, T), with the names of the tokens if there's room for them."
     ax.imshow(weights.sqrt().numpy(), cmap="Blues", vmin=0, vmax=1.1)
     if len(tokens) <= 40:
