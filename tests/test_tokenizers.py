@@ -420,8 +420,9 @@ def test_every_source_of_tokens_is_read(folders, model_type, label, form, tmp_pa
 def test_ids_with_gaps_are_told(folders, tmp_path, caplog):
     target = older(folders["bert"], tmp_path / "gaps", "bert")
     (target / "added_tokens.json").write_text('{"covid19": 9000}')
+    size = len((target / "vocab.txt").read_text().splitlines())  # the trainer's differs by a token or two from run to run
     AutoTokenizer.from_pretrained(target)
-    assert "'covid19' has 139 instead of 9000" in caplog.text
+    assert f"'covid19' has {size} instead of 9000" in caplog.text
 
 
 # Files that contradict each other
