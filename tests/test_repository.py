@@ -231,6 +231,7 @@ def test_processed_pages(copy, repo):
     result = run(copy, "python", "-c", "from nbdev.serve import proc_nbs; proc_nbs(n_workers=1)")
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("no repository known") == (not repo)
+    assert "imports and other code" not in result.stderr, "nbdev runs cells with imports: they need cells of their own"
     for name in NOTEBOOKS:
         cells = read(copy / "_proc" / Path(name).relative_to("nbs"))["cells"]
         page = "".join("".join(cell["source"]) + str(cell.get("outputs", "")) for cell in cells)

@@ -29,11 +29,11 @@ UNKNOWN = """\
 # Written by tools/setup_cells.py: says what to do where an import would fail.
 from importlib.util import find_spec
 
-needed = ({needed})
-missing = ", ".join(name for name in needed if not find_spec(name))
-if missing:
-    raise ImportError(f"There's no {{missing}} here: run `make lab` in the folder that has the "
-                      "course's Makefile, and open this page there.")"""
+if missing := [name for name in (
+    {needed}
+) if not find_spec(name)]:
+    raise ImportError(f"There's no {{', '.join(missing)}} here: run `make lab` in the folder "
+                      "that has the course's Makefile, and open this page there.")"""
 
 
 def pages() -> list[Path]:
@@ -72,7 +72,7 @@ def setup_cell(notebook: dict) -> str:
     offered, used = packages(), imported(notebook)
     names = [*BASE, *sorted(used & offered.keys() - set(BASE))]
     listed = ", ".join(f'"{name}"' for name in names)
-    if not source(): return UNKNOWN.format(needed=textwrap.fill(listed, 88).replace("\n", "\n" + " " * 10))
+    if not source(): return UNKNOWN.format(needed=textwrap.fill(listed, 84).replace("\n", "\n    "))
     wanted = offered | {"tinybert": f"tinybert @ {source()}"}
     return KNOWN.format(needed="\n".join(f'    "{name}": "{wanted[name]}",' for name in names))
 
