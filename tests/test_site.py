@@ -14,7 +14,7 @@ from test_notebooks import NOTEBOOKS, ROOT, read
 from test_repository import settings  # noqa: F401 (a fixture)
 
 import tinybert
-from tools import pages
+from tools import course, pages
 
 QUARTO = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
 
@@ -28,7 +28,7 @@ def leaves(value) -> list:
 
 
 def test_an_unknown_repository_leaves_no_empty_address(settings):
-    assert pages.address() == "" and pages.urls() == {}
+    assert course.address("site") == "" and pages.urls() == {}
     known = leaves(pages.site())
     assert all(known) and not [text for text in known if "://" in str(text) or text == "/"]
     assert set(pages.site()["website"]) == {"title", "description"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from tools.course import ROOT, settings
+from tools.course import ROOT, address, write
 
 BASE = ("tinybert", "fastcore", "matplotlib")  # for every page: checks and pictures need the last two
 KNOWN = """\
@@ -60,20 +60,13 @@ def packages() -> dict[str, str]:
     return {each.name.replace("-", "_"): f"{each.name}{each.specifier}" for each in extras}
 
 
-def source() -> str:
-    "Return the address that pip installs the package from, or an empty string if none is known."
-    chosen = settings()
-    known = chosen["repo"] or "{repo}" not in chosen["install"]
-    return chosen["install"].format(repo=chosen["repo"], branch=chosen["branch"]) if known else ""
-
-
 def setup_cell(notebook: dict) -> str:
     "Return the code of a notebook's setup cell."
     offered, used = packages(), imported(notebook)
     names = [*BASE, *sorted(used & offered.keys() - set(BASE))]
     listed = ", ".join(f'"{name}"' for name in names)
-    if not source(): return UNKNOWN.format(needed=textwrap.fill(listed, 84).replace("\n", "\n    "))
-    wanted = offered | {"tinybert": f"tinybert @ {source()}"}
+    if not (source := address("install")): return UNKNOWN.format(needed=textwrap.fill(listed, 84).replace("\n", "\n    "))
+    wanted = offered | {"tinybert": f"tinybert @ {source}"}
     return KNOWN.format(needed="\n".join(f'    "{name}": "{wanted[name]}",' for name in names))
 
 
@@ -88,9 +81,8 @@ def with_setup(notebook: dict) -> dict:
 
 def main():
     for path in pages():
-        old = path.read_text(encoding="utf-8")
-        new = json.dumps(with_setup(json.loads(old)), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-        if new != old: path.write_text(new, encoding="utf-8", newline="\n")
+        notebook = with_setup(json.loads(path.read_text(encoding="utf-8")))
+        write(path, json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__": main()
