@@ -1,4 +1,5 @@
-"Write the setup cell of each page from settings.ini: it brings what the page imports and a machine lacks."
+"""Set up the cells of each page: the setup cell, from settings.ini, brings what the page imports and a machine lacks,
+and the code that draws a picture is folded."""
 
 import ast, json, re, textwrap
 from importlib.metadata import requires
@@ -8,6 +9,7 @@ from packaging.requirements import Requirement
 
 from tools.course import ROOT, address, write
 
+FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form"}  # the first is JupyterLab's, the second Colab's
 BASE = ("tinybert", "fastcore", "matplotlib")  # for every page: checks and pictures need the last two
 KNOWN = """\
 #| hide
@@ -79,9 +81,17 @@ def with_setup(notebook: dict) -> dict:
     return {**notebook, "cells": [*cells[:first], cell, *cells[first:]]}
 
 
+def with_folds(notebook: dict) -> dict:
+    "Return a notebook whose readers see a picture, and no code that draws it: these cells have `#| echo: false`."
+    def folded(cell: dict) -> dict:
+        draws = cell["cell_type"] == "code" and re.search(r"(?m)^#\| echo: false$", "".join(cell["source"]))
+        return {**cell, "metadata": cell["metadata"] | FOLDED} if draws else cell
+    return {**notebook, "cells": [folded(cell) for cell in notebook["cells"]]}
+
+
 def main():
     for path in pages():
-        notebook = with_setup(json.loads(path.read_text(encoding="utf-8")))
+        notebook = with_folds(with_setup(json.loads(path.read_text(encoding="utf-8"))))
         write(path, json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
 
 
