@@ -273,6 +273,22 @@ def test_nothing_is_published_unless_the_tests_pass():
         assert needed[-1] == "test" and jobs["test"]["uses"] == "./.github/workflows/test.yml"
 
 
+def test_only_the_main_branch_becomes_the_site():
+    assert "github.ref == 'refs/heads/main'" in WORKFLOWS["docs"]["jobs"]["publish"]["if"]
+
+
+NODE_24 = {"checkout": 5, "setup-python": 6, "upload-artifact": 6, "download-artifact": 7, "upload-pages-artifact": 5, "deploy-pages": 5}
+
+
+def test_githubs_own_actions_run_on_node_24():
+    "GitHub's machines have no older Node any more; these are the first versions that need none."
+    used = [step["uses"] for content in WORKFLOWS.values() for job in content["jobs"].values()
+            for step in job.get("steps", []) if step.get("uses", "").startswith("actions/")]
+    found = {tuple(re.fullmatch(r"actions/([\w-]+)@v(\d+)", action).groups()) for action in used}
+    assert {name for name, _ in found} == NODE_24.keys()
+    assert all(int(version) >= NODE_24[name] for name, version in found), found
+
+
 def test_a_job_may_do_only_what_it_is_for():
     given = {(workflow, name): job.get("permissions") for workflow, content in WORKFLOWS.items()
              for name, job in content["jobs"].items() if "permissions" in job}
