@@ -65,9 +65,10 @@ def __getattr__(name: str):
     if name not in _home:
         from difflib import get_close_matches
         close = get_close_matches(name, __all__, n=1, cutoff=0.85)
-        hint = f". Did you mean {close[0]!r}?" if close else ""
+        message = f"module 'tinybert' has no attribute {name!r}"
+        if close: message += f". Did you mean {close[0]!r}?"
         # obj=None: Python itself would add a suggestion to a traceback, though not in a notebook.
-        raise AttributeError(f"module 'tinybert' has no attribute {name!r}{hint}", name=name, obj=None)
+        raise AttributeError(message, name=name, obj=None)
     from importlib import import_module
     globals()[name] = getattr(import_module(f"tinybert.{_home[name]}"), name)
     return globals()[name]
