@@ -231,7 +231,8 @@ def _draw_box(ax: Axes, box: Box, sides: Sides, mono: bool, left: bool):
     top = (y0 + y1 + title + text + gap) / 2
     how = dict(ha=side, va="center", linespacing=1.25)
     ax.text(x, top - title / 2, box.title, fontproperties=_font(mono, True, TITLE), **how)
-    ax.text(x, top - title - gap - text / 2, box.text, fontproperties=_font(mono), **how)
+    spaced = box.text.replace("  ", "\xa0\xa0")  # an SVG shows one space where there are several
+    ax.text(x, top - title - gap - text / 2, spaced, fontproperties=_font(mono), **how)
 
 # %% ../../nbs/exercises/pictures.ipynb #def-ends
 def _ends(start: Sides, end: Sides, bend: float) -> tuple[tuple, tuple]:
@@ -364,7 +365,7 @@ def strips(
     width = WIDTH - .1 - (_measure(notes) + .15 if notes else 0)
     sums = [sum(part[0] for part in parts) for parts in rows.values()]
     step = .8 + .15 * any(text for parts in rows.values() for _, text, _ in parts)
-    ax = _canvas(-.05, .25 - step * len(rows), WIDTH - .05, .3)
+    ax = _canvas(-.05, .15 - step * len(rows), WIDTH - .05, .3)
     for n, ((name, parts), total) in enumerate(zip(rows.items(), sums)):
         ax.text(0, .05 - n * step, name, ha="left", va="bottom", fontsize=FONT)
         _draw_parts(ax, parts, -n * step, width / (max(sums) if same_scale else total))
@@ -495,9 +496,10 @@ def bars(
                     label=parts[part] if parts and y == 0 else None)
             if parts and value > .05 * longest:
                 ax.text(start + value / 2, y, number(value, form), ha="center", **how)
-        end, mark = row.sum() + .01 * longest, marks.get(name, -1)
-        if end < mark + .01 * longest < end + .12 * longest: end = mark + .01 * longest
-        if not parts: ax.text(end, y, number(row[0], form), **how)
+        end, mark = row.sum(), marks.get(name, -1)
+        if end < mark < end + .12 * longest: end = mark
+        if not parts:
+            ax.annotate(number(row[0], form), (end, y), (3, 0), textcoords="offset points", **how)
         if name in marks:
             ax.plot([marks[name]] * 2, [y - .4, y + .4], color=INKS["red"], lw=2,
                     label=mark_label if name == next(iter(marks)) else None)
@@ -513,7 +515,8 @@ def bars(
 def _finish_bars(ax: Axes, names: list[str], longest: float, label: str, bare: bool):
     "Write the names of the bars and, unless numbers stand in them, the axis."
     ax.set_yticks(range(len(names)), names, fontsize=FONT)
-    ax.set_xlim(0, longest * (1 if bare else 1.1))
+    width = ax.get_position().width * ax.figure.get_figwidth()
+    ax.set_xlim(0, longest * (1 if bare else 1 + .6 / width))  # room for a number
     ax.invert_yaxis()
     ax.set_xlabel(label, fontsize=FONT)
     ax.tick_params(labelsize=FONT, length=0 if bare else 3)
