@@ -91,7 +91,7 @@ def show_tokens(
     text: str | list[str],  # one text, or several, which are padded
     text_pair: str | list[str] | None = None,  # a second text for each
 ) -> Table:
-    "Return a table of what a tokenizer makes of texts; raise TypeError for what isn't text."
+    "Return a table of the tokens and inputs of texts; raise TypeError for what isn't text."
     one = isinstance(text, str)
     texts, pairs = ([text], text_pair and [text_pair]) if one else (text, text_pair)
     encoding = tokenizer(texts, pairs, padding=not one, return_attention_mask=True,
@@ -157,7 +157,7 @@ def run_text(
     text: str,
     text_pair: str | None = None,  # a second text
 ) -> tuple[BatchEncoding, ModelOutput]:
-    "Return a text's encoding, (1, T), and what all layers make of it; raise an error if too long."
+    "Return a text's encoding, (1, T), and the encoder's output; raise an error if it's too long."
     inner = unwrap(model)
     if not isinstance(inner, PreTrainedModel):
         library = type(inner).__module__.partition(".")[0]
@@ -346,16 +346,16 @@ def show_masked(
     model: PreTrainedModel,  # with a masked-LM head
     tokenizer: PreTrainedTokenizer,  # of the same checkpoint
     text: str,  # with one mask or more, such as `[MASK]`
-    top_k: int = 5,  # how many words for each
+    top_k: int = 5,  # how many tokens for each mask
 ) -> Table:
-    "Return a table of the most probable words for each mask; raise an error if there's none."
+    "Return a table of the most probable tokens for each mask; raise ValueError without a mask."
     check_text(text, "A view shows one text at a time.")
     answers = FillMaskPipeline(model, tokenizer, top_k=top_k)([text])
-    if isinstance(answers[0], dict): answers = [answers]
+    if isinstance(answers[0], dict): answers = [answers]  # there's one mask
     columns = [[Cell(f"{answer['token_str']} {number(answer['score'])}", answer["score"])
                 for answer in answer_list] for answer_list in answers]
     names = [f"mask {index}" for index in range(len(columns))]
-    return Table(["", *names], [[f"{rank}", *row] for rank, row in enumerate(zip(*columns), 1)])
+    return Table(["", *names], [[str(rank), *row] for rank, row in enumerate(zip(*columns), 1)])
 
 # %% ../nbs/14_view.ipynb #running-mean
 def running_mean(
