@@ -39,7 +39,7 @@ class Cell(NamedTuple):
     shade: float = 0.0  # how blue it is, from 0 to 1
 
     def html(self) -> str:
-        "Return the cell as HTML; the text's own `<` and `&` are shown, not obeyed."
+        "Return the cell as HTML, with characters such as `<` escaped."
         color = f"; background: rgb(47 127 214 / {.75 * self.shade:.2f})" * (self.shade > 0)
         return f'<td style="{LEFT}; white-space: nowrap{color}">{escape(self.text)}</td>'
 
@@ -187,7 +187,7 @@ def pack_weights(
 def tile(
     weights: Tensor,  # (L, H, T, T)
 ) -> tuple[Tensor, int]:
-    "Return all heads in one picture with gaps, nan, and the distance from one head to the next."
+    "Return all heads in one picture, with gaps of nan, and the distance from one head to the next."
     L, H, T, _ = weights.shape
     gap = max(1, T // 8)
     framed = F.pad(weights, (0, gap, 0, gap), value=float("nan"))  # (L, H, T + gap, T + gap)
@@ -303,9 +303,10 @@ def show_attention(
 def mean_between(
     states: Tensor,  # (T, C): vectors of one layer
 ) -> float:
-    "Return the mean cosine of two different vectors."
+    "Return the mean cosine of two different vectors; 0 if there's only one."
     T, vectors = len(states), F.normalize(states, dim=-1)
-    return ((vectors.sum(0).square().sum().item() - T) / max(1, T * (T - 1)))
+    cosines = vectors @ vectors.T  # (T, T)
+    return (cosines.sum() - cosines.trace()).item() / max(1, T * (T - 1))
 
 # %% ../nbs/14_view.ipynb #show-layers-cell
 def show_layers(
@@ -314,7 +315,7 @@ def show_layers(
     text: str,
     text_pair: str | None = None,  # a second text
 ) -> Table:
-    "Return a table of cosines, tokens by layers: to the embedding that each token started from."
+    "Return a table of cosines: of each token's vector after each layer with its embedding."
     encoding, output = run_text(model, tokenizer, text, text_pair)
     states = torch.stack([each[0] for each in output.hidden_states]).float().cpu()  # (L + 1, T, C)
     own = F.cosine_similarity(states, states[:1], dim=-1)  # (L + 1, T)
@@ -328,7 +329,7 @@ def show_layers(
 
 # %% ../nbs/14_view.ipynb #show-similarity-cell
 def show_similarity(
-    texts: list[str],  # N of them; or other names
+    texts: list[str],  # N texts, or other names for the vectors
     vectors: Tensor,  # (N, C): a vector for each, as from `embed`
 ) -> Table:
     "Return a table of the cosines of all pairs; raise ValueError if there isn't a vector for each."
@@ -362,7 +363,7 @@ def running_mean(
     values: list[float],
     width: int,  # how many of the last values are averaged
 ) -> list[float]:
-    "Return for each value the mean of the last ones up to it."
+    "Return, for each value, the mean of the last `width` values up to it."
     sums = [0.0]
     for value in values: sums.append(sums[-1] + value)
     return [(sums[end] - sums[max(0, end - width)]) / min(end, width)
