@@ -222,8 +222,8 @@ def _draw_box(ax: Axes, box: Box, sides: Sides, mono: bool, left: bool):
     "Draw one box with its title and its text."
     x0, y0, x1, y1 = sides
     if box.color != "none":
-        ax.add_patch(FancyBboxPatch((x0, y0), x1 - x0, y1 - y0, fc=FILLS[box.color], ec=INKS["grey"],
-                                    boxstyle="round,pad=0,rounding_size=.06"))
+        ax.add_patch(FancyBboxPatch((x0, y0), x1 - x0, y1 - y0, fc=FILLS[box.color],
+                                    ec=INKS["grey"], boxstyle="round,pad=0,rounding_size=.06"))
     x, side = (x0 + .09, "left") if left and box.color != "none" else ((x0 + x1) / 2, "center")
     title = _size(box.title, _font(mono, True, TITLE))[1]
     text = _size(box.text, _font(mono))[1]
@@ -258,7 +258,8 @@ def _draw_arrow(ax: Axes, start: Sides, end: Sides, label: str = "", bend: float
     upright = abs(v - y) > abs(u - x)
     turn = bend * np.sign((v - y) if upright else (u - x))
     ax.annotate("", (u, v), (x, y), arrowprops=dict(
-        arrowstyle="-|>", color=INKS["grey"], shrinkA=1, shrinkB=1, connectionstyle=f"arc3,rad={turn}"))
+        arrowstyle="-|>", color=INKS["grey"], shrinkA=1, shrinkB=1,
+        connectionstyle=f"arc3,rad={turn}"))
     at = (x + u + turn * (v - y)) / 2, (y + v - turn * (u - x)) / 2
     under, sloping = bend > 0 and not upright, not bend and abs(v - y) > .1 < abs(u - x)
     width, height = _size(label, _font())

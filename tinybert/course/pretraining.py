@@ -475,7 +475,7 @@ def draw_probabilities(
                      "zero. On the right, after training, the first one, eats, is close to 1, "
                      "and the others are near zero.")) as axes:
         for ax, best, label in zip(axes, (before, after), ("before training", "after training")):
-            bars(best, label=f"probability, {label}", ax=ax)
+            bars(best, form="\u2002{:.2f}", label=f"probability, {label}", ax=ax)  # a space
             ax.set_xlim(0, 1.15)
             ax.set_xticks([0, .5, 1])
 
