@@ -990,16 +990,6 @@ def draw_bank(
                "river and embedding": to_embedding}, "layers passed", "cosine of bank",
               style="o-", limits={"y": (.4, 1.03)}, ax=axes[0])
 
-# %% ../../nbs/exercises/03_inside.ipynb #p-stack-alt
-STACK = ("Two columns of boxes joined by arrows. Left, the model: ids (3, 5); embeddings, word plus "
-         "position plus token type, normalized (3, 5, 8); layer 0; layer 1 and so on, with the same "
-         "shapes; last hidden state (3, 5, 8); pooler (3, 8) or head. Right, in a frame named "
-         "inside layer 0: vectors (3, 5, 8); query, key, value, split into heads (3, 2, 5, 4); "
-         "attention weights (3, 2, 5, 5); weighted values (3, 2, 5, 4), joined and projected (3, 5, "
-         "8); add, normalize; feed-forward, widened (3, 5, 10), narrowed (3, 5, 8); add, normalize. "
-         "One residual connection leads from the vectors around attention to the first add, one "
-         "from there around the feed-forward part to the second.")
-
 # %% ../../nbs/exercises/03_inside.ipynb #def-stack
 def draw_stack() -> None:
     "Draw a BERT from ids to pooler or head, and beside it the inside of a layer, with shapes."
@@ -1024,7 +1014,15 @@ def draw_stack() -> None:
     around = [(f"1 {start}", f"1 {end}", "residual\nconnection", .3)
               for start, end in ((0, 4), (4, 6))]
     flow(boxes, [*arrows, *around, ("0 2", "inside layer 0")],
-         {"inside layer 0": [f"1 {row}" for row in range(len(layer))]}, gaps=(.5, .2), alt=STACK)
+         {"inside layer 0": [f"1 {row}" for row in range(len(layer))]}, gaps=(.5, .2),
+         alt=("Two columns of boxes joined by arrows. Left, the model: ids (3, 5); embeddings, "
+              "word plus position plus token type, normalized (3, 5, 8); layer 0; layer 1 and so "
+              "on, same shapes; last hidden state (3, 5, 8); pooler (3, 8) or head. Right, inside "
+              "layer 0: vectors (3, 5, 8); query, key, value, split into heads (3, 2, 5, 4); "
+              "attention weights (3, 2, 5, 5); weighted values (3, 2, 5, 4), joined and projected "
+              "(3, 5, 8); add, normalize; feed-forward, widened (3, 5, 10), narrowed (3, 5, 8); "
+              "add, normalize. Residual connections lead from the vectors around attention to the "
+              "first add, and from there around the feed-forward part to the second."))
 
 # %% ../../nbs/exercises/03_inside.ipynb #def-embedding
 def draw_embedding(
