@@ -14,7 +14,7 @@ from test_notebooks import NOTEBOOKS, ROOT, read
 from test_repository import settings  # noqa: F401 (a fixture)
 
 import tinybert
-from tools import pages
+from tools import course, pages, setup_cells
 
 QUARTO = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
 
@@ -28,7 +28,7 @@ def leaves(value) -> list:
 
 
 def test_an_unknown_repository_leaves_no_empty_address(settings):
-    assert pages.address() == "" and pages.urls() == {}
+    assert course.address("site") == "" and pages.urls() == {}
     known = leaves(pages.site())
     assert all(known) and not [text for text in known if "://" in str(text) or text == "/"]
     assert set(pages.site()["website"]) == {"title", "description"}
@@ -186,6 +186,18 @@ def test_sources_are_folded():
     sources = [cell.source for cell in cells if cell.cell_type == "code" and "#| exports" in cell.source]
     assert len(sources) > 5 and all("#| code-fold: true" in source for source in sources)
     assert not any("code-fold: show" in cell.source for cell in cells)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_the_code_of_a_picture_is_folded_in_jupyterlab_and_in_colab(name):
+    "No other code is, except for hidden cells in JupyterLab. The tool that folds it changes nothing else."
+    notebook = read(ROOT / name)
+    assert setup_cells.with_folds(notebook) == notebook, "run make export"
+    for cell in notebook["cells"]:
+        source, folds = "".join(cell["source"]), cell["metadata"].keys() & {"jupyter", "cellView"}
+        draws = cell["cell_type"] == "code" and "#| echo: false\n" in source
+        assert folds == {"jupyter", "cellView"} if draws else folds <= {"jupyter"}, cell["id"]
+        if folds: assert cell["metadata"]["jupyter"] == {"source_hidden": True} and (draws or source.startswith("#| hide\n"))
 
 
 @pytest.mark.parametrize("name", [name for name in NOTEBOOKS if "#| hub" in (ROOT / name).read_text(encoding="utf-8")])

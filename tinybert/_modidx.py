@@ -2118,6 +2118,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'tinybert.view.readable_size': ('view.html#readable_size', 'tinybert/view.py'),
                                'tinybert.view.run_text': ('view.html#run_text', 'tinybert/view.py'),
                                'tinybert.view.running_mean': ('view.html#running_mean', 'tinybert/view.py'),
+                               'tinybert.view.shade': ('view.html#shade', 'tinybert/view.py'),
                                'tinybert.view.show_attention': ('view.html#show_attention', 'tinybert/view.py'),
                                'tinybert.view.show_layers': ('view.html#show_layers', 'tinybert/view.py'),
                                'tinybert.view.show_masked': ('view.html#show_masked', 'tinybert/view.py'),

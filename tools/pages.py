@@ -9,26 +9,18 @@ from fastcore.nbio import mk_cell
 from nbdev.config import get_config
 
 from tools import course
-from tools.course import ROOT
+from tools.course import ROOT, write
 
 SITE, CARD, PROJECT = ROOT / "nbs/site.yml", ROOT / "nbs/card.png", ROOT / "pyproject.toml"
 
 
 # Addresses
 
-def address() -> str:
-    "Return the site's address, without a slash at its end, or an empty string while no repository is known."
-    chosen, name = course.settings(), course.repo()
-    if not name and re.search(r"\{(repo|owner|name)\}", chosen["site"]): return ""
-    owner, _, short = name.partition("/")
-    return chosen["site"].format(repo=name, owner=owner, name=short).rstrip("/")
-
-
 def site() -> dict:
     "Return what Quarto should know of the repository and of the site's address, without an empty one."
     config = get_config(ROOT)
     website = {"title": course.settings()["title"], "description": config.description}
-    if url := address():
+    if url := course.address("site"):
         card = {"image": f"/{CARD.name}", "image-alt": f"{website['title']}: {config.description}"}
         website |= {"site-url": url, "open-graph": card, "twitter-card": card | {"card-style": "summary_large_image"}}
     if name := course.repo():
@@ -43,7 +35,7 @@ def urls() -> dict[str, str]:
     name = course.settings()["repo"]
     if not name: return {}
     source = f"https://github.com/{name}"
-    return {"Homepage": address(), "Repository": source, "Issues": f"{source}/issues",
+    return {"Homepage": course.address("site"), "Repository": source, "Issues": f"{source}/issues",
             "Changelog": f"{source}/blob/{course.settings()['branch']}/CHANGELOG.md"}
 
 
@@ -62,11 +54,6 @@ def draw_card():
     figure.text(0.07, 0.6, course.settings()["title"], color="white", size=80, weight="bold")
     figure.text(0.07, 0.32, get_config(ROOT).description, color="#e5e5e5", size=26, wrap=True)
     figure.savefig(CARD)
-
-
-def write(path: Path, text: str):
-    "Write a file only if that changes it, so that make builds no page for nothing."
-    if not path.exists() or path.read_text(encoding="utf-8") != text: path.write_text(text, encoding="utf-8")
 
 
 # Pages
@@ -132,4 +119,4 @@ if __name__ == "__main__":
     if "--project" in sys.argv[1:]: write(PROJECT, with_urls(PROJECT.read_text(encoding="utf-8")))
     else:
         write(SITE, yaml.safe_dump(site(), sort_keys=False, allow_unicode=True))
-        if address(): draw_card()
+        if course.address("site"): draw_card()
