@@ -2037,6 +2037,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'tinybert.sharing.find_base': ('sharing.html#find_base', 'tinybert/sharing.py'),
                                   'tinybert.sharing.find_task': ('sharing.html#find_task', 'tinybert/sharing.py'),
                                   'tinybert.sharing.model_card': ('sharing.html#model_card', 'tinybert/sharing.py'),
+                                  'tinybert.sharing.open_repository': ('sharing.html#open_repository', 'tinybert/sharing.py'),
                                   'tinybert.sharing.require_token': ('sharing.html#require_token', 'tinybert/sharing.py'),
                                   'tinybert.sharing.upload': ('sharing.html#upload', 'tinybert/sharing.py'),
                                   'tinybert.sharing.why_refused': ('sharing.html#why_refused', 'tinybert/sharing.py')},

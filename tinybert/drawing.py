@@ -80,9 +80,10 @@ class Picture:
     def save(
         self, path: str | Path,  # ends in .svg
     ) -> None:
-        "Write a file that follows the page where it's shown, such as a README."
-        scheme = '<svg style="color-scheme: light dark" '
-        Path(path).write_text(self.svg.replace("<svg ", scheme, 1), encoding="utf-8")
+        "Write a file for where HTML isn't taken, such as a README; it has a ground of its own."
+        ground = f"light-dark({FILLS['white']}, {DARK[FILLS['white']]})"
+        root = f'<svg style="color-scheme: light dark; background: {ground}" '
+        Path(path).write_text(self.svg.replace("<svg ", root, 1), encoding="utf-8")
 
 # %% ../nbs/14_drawing.ipynb #draw-cell
 def picture(

@@ -11,7 +11,8 @@ from nbdev.config import get_config
 from tools import course
 from tools.course import ROOT, write
 
-SITE, CARD, PROJECT = ROOT / "nbs/site.yml", ROOT / "nbs/card.png", ROOT / "pyproject.toml"
+SITE, CARD, LLMS = ROOT / "nbs/site.yml", ROOT / "nbs/card.png", ROOT / "nbs/llms.txt"
+PROJECT = ROOT / "pyproject.toml"
 
 
 # Addresses
@@ -26,8 +27,8 @@ def site() -> dict:
     if name := course.repo():
         website |= {"repo-url": f"https://github.com/{name}", "repo-branch": course.settings()["branch"],
                     "repo-subdir": config.nbs_path.name, "repo-actions": ["edit", "source", "issue"]}
-    project = {"output-dir": config.doc_path.name} | ({"resources": [CARD.name]} if url else {})
-    return {"project": project, "website": website}
+    resources = [LLMS.name, CARD.name] if url else [LLMS.name]
+    return {"project": {"output-dir": config.doc_path.name, "resources": resources}, "website": website}
 
 
 def urls() -> dict[str, str]:
@@ -45,6 +46,28 @@ def with_urls(project: str) -> str:
     if not (known := {label: url for label, url in urls().items() if url}): return project
     lines = "".join(f"{label} = {json.dumps(url)}\n" for label, url in known.items())
     return project.replace("[project.optional-dependencies]", f"[project.urls]\n{lines}\n[project.optional-dependencies]", 1)
+
+
+def entry(page: str) -> str:
+    "Return a line of llms.txt: a page's title, the address of its Markdown, and what it promises."
+    path = ROOT / "nbs" / page
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb": text = "".join(json.loads(text)["cells"][0]["source"])
+    title, promise = re.match(r"(?:# |---\ntitle: )(.*)\s+(?:(?:> |description: )(.*))?", text).groups()
+    html = re.sub(r"\b\d+_", "", Path(page).with_suffix(".html").as_posix())  # as nbdev names it
+    address = f"{html}.md" if path.suffix == ".ipynb" else html
+    return f"- [{title}]({'/'.join(filter(None, (course.address('site'), address)))})" + f": {promise}" * bool(promise)
+
+
+def llms() -> str:
+    "Return what language models read first (llmstxt.org): the pages of the sidebar."
+    sidebar = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))["website"]["sidebar"]["contents"]
+    lines = [f"# {course.settings()['title']}", f"> {get_config(ROOT).description}"]
+    for part in sidebar:
+        if isinstance(part, str): continue  # the home page, which says the same at length
+        pages = [page if isinstance(page, str) else page["href"] for page in part["contents"]]
+        lines += [f"## {part['section']}", "\n".join(map(entry, pages))]
+    return "\n\n".join(lines) + "\n"
 
 
 def draw_card():
@@ -119,4 +142,5 @@ if __name__ == "__main__":
     if "--project" in sys.argv[1:]: write(PROJECT, with_urls(PROJECT.read_text(encoding="utf-8")))
     else:
         write(SITE, yaml.safe_dump(site(), sort_keys=False, allow_unicode=True))
+        write(LLMS, llms())
         if course.address("site"): draw_card()
