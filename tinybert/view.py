@@ -401,5 +401,5 @@ def plot_losses(
     ax.set(xlabel="step", ylabel="loss")
     ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
-    return figure and picture(figure, f"The loss of {len(log)} steps, from {losses[0]:.2g} to "
-                                      f"{losses[-1]:.2g}, and its mean over {width} of them.")
+    what = "the loss of each step, a running mean" + ", evaluations" * bool(points)
+    return figure and picture(figure, f"Training for {len(log)} steps: {what}.")
