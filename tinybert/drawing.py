@@ -42,8 +42,8 @@ def pair_colors(svg: str) -> str:
 # %% ../nbs/14_drawing.ipynb #tidy-cell
 def tidy(svg: str) -> str:
     "Return an SVG that matplotlib wrote without what would disturb a page around it."
-    svg = svg[svg.index("<svg"):]
-    svg = svg.replace("<svg ", '<svg fill="#000000" xml:space="preserve" ', 1)
+    svg = svg[svg.index("<svg"):].replace("<svg ", '<svg fill="#000000" ', 1)  # what it leaves out
+    svg = svg.replace("<text ", '<text xml:space="preserve" ')  # on the root it has no effect
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.S)
     used = set(re.findall(r"#([a-z]\w*)", svg))
     svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
