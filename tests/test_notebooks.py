@@ -21,7 +21,7 @@ def copy_project(folder: Path) -> Path:
     "Copy what nbdev and the tools need, so that a test may write there."
     for name in ("pyproject.toml", "settings.ini", "_quarto.yml", "README.md"):
         if (ROOT / name).exists(): shutil.copy(ROOT / name, folder)
-    skip = shutil.ignore_patterns("__pycache__", ".*", "nbdev.yml", "site.yml", "card.png")
+    skip = shutil.ignore_patterns("__pycache__", ".*", "nbdev.yml", "site.yml", "card.png", "llms.txt")
     for name in ("nbs", "tinybert", "tools"): shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=skip)
     return folder
 

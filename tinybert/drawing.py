@@ -42,7 +42,8 @@ def pair_colors(svg: str) -> str:
 # %% ../nbs/14_drawing.ipynb #tidy-cell
 def tidy(svg: str) -> str:
     "Return an SVG that matplotlib wrote without what would disturb a page around it."
-    svg = svg[svg.index("<svg"):].replace("<svg ", '<svg fill="#000000" ', 1)  # what it leaves out
+    svg = svg[svg.index("<svg"):]
+    svg = svg.replace("<svg ", '<svg fill="#000000" xml:space="preserve" ', 1)
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.S)
     used = set(re.findall(r"#([a-z]\w*)", svg))
     svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
@@ -80,9 +81,10 @@ class Picture:
     def save(
         self, path: str | Path,  # ends in .svg
     ) -> None:
-        "Write a file that follows the page where it's shown, such as a README."
-        scheme = '<svg style="color-scheme: light dark" '
-        Path(path).write_text(self.svg.replace("<svg ", scheme, 1), encoding="utf-8")
+        "Write a file for where HTML isn't taken, such as a README; it has a ground of its own."
+        ground = f"light-dark({FILLS['white']}, {DARK[FILLS['white']]})"
+        root = f'<svg style="color-scheme: light dark; background: {ground}" '
+        Path(path).write_text(self.svg.replace("<svg ", root, 1), encoding="utf-8")
 
 # %% ../nbs/14_drawing.ipynb #draw-cell
 def picture(

@@ -39,7 +39,7 @@ class Cell(NamedTuple):
     shade: float = 0.0  # how blue it is, from 0 to 1
 
     def html(self) -> str:
-        "Return the cell as HTML; the text's own `<` and `&` are shown, not obeyed."
+        "Return the cell as HTML, with characters such as `<` escaped."
         color = f"; background: rgb(47 127 214 / {.75 * self.shade:.2f})" * (self.shade > 0)
         return f'<td style="{LEFT}; white-space: nowrap{color}">{escape(self.text)}</td>'
 
@@ -91,7 +91,7 @@ def show_tokens(
     text: str | list[str],  # one text, or several, which are padded
     text_pair: str | list[str] | None = None,  # a second text for each
 ) -> Table:
-    "Return a table of what a tokenizer makes of texts; raise TypeError for what isn't text."
+    "Return a table of the tokens and inputs of texts; raise TypeError for what isn't text."
     one = isinstance(text, str)
     texts, pairs = ([text], text_pair and [text_pair]) if one else (text, text_pair)
     encoding = tokenizer(texts, pairs, padding=not one, return_attention_mask=True,
@@ -157,7 +157,7 @@ def run_text(
     text: str,
     text_pair: str | None = None,  # a second text
 ) -> tuple[BatchEncoding, ModelOutput]:
-    "Return a text's encoding, (1, T), and what all layers make of it; raise an error if too long."
+    "Return a text's encoding, (1, T), and the encoder's output; raise an error if it's too long."
     inner = unwrap(model)
     if not isinstance(inner, PreTrainedModel):
         library = type(inner).__module__.partition(".")[0]
@@ -187,7 +187,7 @@ def pack_weights(
 def tile(
     weights: Tensor,  # (L, H, T, T)
 ) -> tuple[Tensor, int]:
-    "Return all heads in one picture with gaps, nan, and the distance from one head to the next."
+    "Return all heads in one picture, with gaps of nan, and the distance from one head to the next."
     L, H, T, _ = weights.shape
     gap = max(1, T // 8)
     framed = F.pad(weights, (0, gap, 0, gap), value=float("nan"))  # (L, H, T + gap, T + gap)
@@ -312,9 +312,10 @@ def show_attention(
 def mean_between(
     states: Tensor,  # (T, C): vectors of one layer
 ) -> float:
-    "Return the mean cosine of two different vectors."
+    "Return the mean cosine of two different vectors; 0 if there's only one."
     T, vectors = len(states), F.normalize(states, dim=-1)
-    return ((vectors.sum(0).square().sum().item() - T) / max(1, T * (T - 1)))
+    cosines = vectors @ vectors.T  # (T, T)
+    return (cosines.sum() - cosines.trace()).item() / max(1, T * (T - 1))
 
 # %% ../nbs/14_view.ipynb #show-layers-cell
 def show_layers(
@@ -323,7 +324,7 @@ def show_layers(
     text: str,
     text_pair: str | None = None,  # a second text
 ) -> Table:
-    "Return a table of cosines, tokens by layers: to the embedding that each token started from."
+    "Return a table of cosines: of each token's vector after each layer with its embedding."
     encoding, output = run_text(model, tokenizer, text, text_pair)
     states = torch.stack([each[0] for each in output.hidden_states]).float().cpu()  # (L + 1, T, C)
     own = F.cosine_similarity(states, states[:1], dim=-1)  # (L + 1, T)
@@ -337,7 +338,7 @@ def show_layers(
 
 # %% ../nbs/14_view.ipynb #show-similarity-cell
 def show_similarity(
-    texts: list[str],  # N of them; or other names
+    texts: list[str],  # N texts, or other names for the vectors
     vectors: Tensor,  # (N, C): a vector for each, as from `embed`
 ) -> Table:
     "Return a table of the cosines of all pairs; raise ValueError if there isn't a vector for each."
@@ -355,23 +356,23 @@ def show_masked(
     model: PreTrainedModel,  # with a masked-LM head
     tokenizer: PreTrainedTokenizer,  # of the same checkpoint
     text: str,  # with one mask or more, such as `[MASK]`
-    top_k: int = 5,  # how many words for each
+    top_k: int = 5,  # how many tokens for each mask
 ) -> Table:
-    "Return a table of the most probable words for each mask; raise an error if there's none."
+    "Return a table of the most probable tokens for each mask; raise ValueError without a mask."
     check_text(text, "A view shows one text at a time.")
     answers = FillMaskPipeline(model, tokenizer, top_k=top_k)([text])
-    if isinstance(answers[0], dict): answers = [answers]
+    if isinstance(answers[0], dict): answers = [answers]  # there's one mask
     columns = [[Cell(f"{answer['token_str']} {number(answer['score'])}", answer["score"])
                 for answer in answer_list] for answer_list in answers]
     names = [f"mask {index}" for index in range(len(columns))]
-    return Table(["", *names], [[f"{rank}", *row] for rank, row in enumerate(zip(*columns), 1)])
+    return Table(["", *names], [[str(rank), *row] for rank, row in enumerate(zip(*columns), 1)])
 
 # %% ../nbs/14_view.ipynb #running-mean
 def running_mean(
     values: list[float],
     width: int,  # how many of the last values are averaged
 ) -> list[float]:
-    "Return for each value the mean of the last ones up to it."
+    "Return, for each value, the mean of the last `width` values up to it."
     sums = [0.0]
     for value in values: sums.append(sums[-1] + value)
     return [(sums[end] - sums[max(0, end - width)]) / min(end, width)
@@ -400,5 +401,5 @@ def plot_losses(
     ax.set(xlabel="step", ylabel="loss")
     ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
-    return figure and picture(figure, f"The loss of {len(log)} steps, from {losses[0]:.2g} to "
-                                      f"{losses[-1]:.2g}, and its mean over {width} of them.")
+    what = "the loss of each step, a running mean" + ", evaluations" * bool(points)
+    return figure and picture(figure, f"Training for {len(log)} steps: {what}.")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WIDTH', 'FONT', 'TITLE', 'Sides', 'STYLES', 'number', 'Cell', 'cells', 'Box', 'flow', 'chain', 'strips', 'panels',
-           'heatmap', 'upright_bars', 'bars', 'lines', 'padding', 'vectors']
+           'heatmap', 'upright_bars', 'bars', 'lines', 'padding', 'vectors', 'points']
 
 # %% ../../nbs/exercises/pictures.ipynb #imports
 import re
@@ -222,8 +222,8 @@ def _draw_box(ax: Axes, box: Box, sides: Sides, mono: bool, left: bool):
     "Draw one box with its title and its text."
     x0, y0, x1, y1 = sides
     if box.color != "none":
-        ax.add_patch(FancyBboxPatch((x0, y0), x1 - x0, y1 - y0, fc=FILLS[box.color], ec=INKS["grey"],
-                                    boxstyle="round,pad=0,rounding_size=.06"))
+        ax.add_patch(FancyBboxPatch((x0, y0), x1 - x0, y1 - y0, fc=FILLS[box.color],
+                                    ec=INKS["grey"], boxstyle="round,pad=0,rounding_size=.06"))
     x, side = (x0 + .09, "left") if left and box.color != "none" else ((x0 + x1) / 2, "center")
     title = _size(box.title, _font(mono, True, TITLE))[1]
     text = _size(box.text, _font(mono))[1]
@@ -258,7 +258,8 @@ def _draw_arrow(ax: Axes, start: Sides, end: Sides, label: str = "", bend: float
     upright = abs(v - y) > abs(u - x)
     turn = bend * np.sign((v - y) if upright else (u - x))
     ax.annotate("", (u, v), (x, y), arrowprops=dict(
-        arrowstyle="-|>", color=INKS["grey"], shrinkA=1, shrinkB=1, connectionstyle=f"arc3,rad={turn}"))
+        arrowstyle="-|>", color=INKS["grey"], shrinkA=1, shrinkB=1,
+        connectionstyle=f"arc3,rad={turn}"))
     at = (x + u + turn * (v - y)) / 2, (y + v - turn * (u - x)) / 2
     under, sloping = bend > 0 and not upright, not bend and abs(v - y) > .1 < abs(u - x)
     width, height = _size(label, _font())
@@ -645,3 +646,56 @@ def vectors(
     ax.set_title(title, fontsize=TITLE)
     ax.axis("off")
     if own: _show(ax.figure, alt)
+
+# %% ../../nbs/exercises/pictures.ipynb #def-beside
+def _beside(x: float, y: float, size: tuple[float, float], taken: Sequence[Sides]) -> Sides:
+    "Return the sides of a name beside its point, where it overlaps least with what is taken."
+    (width, height), away = size, .07
+    def spot(dx: int, dy: int) -> Sides:
+        left, low = x + dx * away + (dx - 1) * width / 2, y + dy * away + (dy - 1) * height / 2
+        return left, low, left + width, low + height
+
+    def overlap(a: Sides, b: Sides) -> float:
+        wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+        return max(0, wide) * max(0, high)
+
+    ways = (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)
+    return min((spot(*way) for way in ways), key=lambda a: sum(overlap(a, b) for b in taken))
+
+# %% ../../nbs/exercises/pictures.ipynb #def-name-kinds
+def _name_kinds(ax: Axes, kinds: Mapping[str, tuple], y: float):
+    "Write a row of names of kinds, each behind its mark."
+    x = .1
+    for name, (color, mark) in kinds.items():
+        ax.plot(x, y, mark, color=color, ms=5)
+        ax.text(x + .1, y, name, va="center", fontsize=FONT, color=color)
+        x += _measure([name]) + .4
+
+# %% ../../nbs/exercises/pictures.ipynb #def-points
+def points(
+    data: Mapping[str, Mapping[str, Sequence[float]]],  # kind: names of its points and their (x, y)
+    x_label: str = "",  # below the frame
+    y_label: str = "",  # beside the frame
+    width: float = 5.5,  # inches, of the frame
+    alt: str = "",  # what there is to see, for readers who don't see it
+):
+    "Draw points with their names on a plane, one color and shape for each kind."
+    places = _array([place for kind in data.values() for place in kind.values()])
+    low, high = places.min(axis=0), places.max(axis=0)
+    scale = (width - 1.2) / (high[0] - low[0])  # names need room on both sides
+    places, height = (places - low) * scale + (.6, .3), (high[1] - low[1]) * scale + .6
+    ax = _canvas(-.02 - .3 * bool(y_label), -.02 - .3 * bool(x_label), width + .02, height + .35)
+    ax.add_patch(Rectangle((0, 0), width, height, fc="none", ec=INKS["grey"], lw=.8))
+    looks = list(zip((INKS[c] for c in ("blue", "red", "green", "violet")), "os^D"))
+    _name_kinds(ax, dict(zip(data, looks)), height + .2)
+    ax.text(width / 2, -.08, x_label, ha="center", va="top", fontsize=FONT)
+    ax.text(-.08, height / 2, y_label, ha="right", va="center", rotation=90, fontsize=FONT)
+    taken = [(x - .05, y - .05, x + .05, y + .05) for x, y in places]
+    named = [(name, *look) for kind, look in zip(data.values(), looks) for name in kind]
+    for (name, color, mark), (x, y) in zip(named, places):
+        ax.plot(x, y, mark, color=color, ms=5)
+        left, low, right, high = beside = _beside(x, y, (_measure([name]), .14), taken)
+        ax.text((left + right) / 2, (low + high) / 2, name, ha="center", va="center", fontsize=FONT,
+                color=color)
+        taken.append(beside)
+    _show(ax.figure, alt)
