@@ -878,9 +878,10 @@ def draw_pieces(
         rows.append([*[None] * (first - 1), Cell(prefix, "none"), *letters] if prefix else letters)
         notes.append(f"{prefix}{piece}: {'in the vocabulary' if known else 'not there'}")
     cells(rows, notes=notes,
-          alt=("The letters of huggingface in six rows, one for each try. huggingface, huggingfac, "
-               "huggingfa and huggingf are red: they are not in the vocabulary. hugging, the fifth, "
-               "is green: it is. In the sixth row ##face, the rest, is green at the first try."))
+          alt=("The letters of huggingface in six rows, one for each try. huggingface, "
+               "huggingfac, huggingfa and huggingf are red: they are not in the vocabulary. "
+               "hugging, the fifth, is green: it is. In the sixth row ##face, the rest, is green "
+               "at the first try."))
 
 # %% ../../nbs/exercises/04_batches.ipynb #def-list-pair
 def draw_list_and_pair(
@@ -935,8 +936,8 @@ def draw_change(
           "number of [PAD] after Hello!", "mean change", log="x", style="o-",
           levels={"mean absolute value": size}, ticks={"x": counts}, limits={"y": (-.01, .4)},
           alt=("Two lines over the number of PAD tokens, from 1 to 252. Without the mask the mean "
-               "change rises from about 0.1 to a little above the dashed line for the mean absolute "
-               "value, 0.32. With the mask it stays at 0."))
+               "change rises from about 0.1 to a little above the dashed line for the mean "
+               "absolute value, 0.32. With the mask it stays at 0."))
 
 # %% ../../nbs/exercises/04_batches.ipynb #def-sides
 def draw_sides(
@@ -976,7 +977,7 @@ def draw_truncation(
 
     names = "longest_first", "only_first"
     cells([row(), *(row(truncation=name, max_length=9) for name in names)], ["whole", *names],
-          alt=("Three rows of tokens of the pair: I've been waiting., in blue, and I hate this!, in "
-               "orange. First all 13 tokens. Then longest_first with max_length 9: three tokens of "
-               "each text remain. Then only_first: two of the first and all four of the second. "
-               "What was cut off is shown as empty cells."))
+          alt=("Three rows of tokens of the pair: I've been waiting., in blue, and I hate this!, "
+               "in orange. First all 13 tokens. Then longest_first with max_length 9: three "
+               "tokens of each text remain. Then only_first: two of the first and all four of the "
+               "second. What was cut off is shown as empty cells."))

@@ -688,9 +688,9 @@ def draw_labels(
            [Cell("NEGATIVE", "violet", span=8)]],
           ["", "MaskedLM", "TokenClassification", "QuestionAnswering", "SequenceClassification"],
           colors={"-100": "grey", "O": "green", "THING": "green"},
-          alt=("The sentence I hate this so MASK! as eight tokens from CLS to SEP, and below it the "
-               "labels of four heads. MaskedLM: minus 100 everywhere but at MASK, where the label "
-               "is the id of the word much. TokenClassification: a label for each word, THING for "
-               "this and O for the others, minus 100 at CLS and SEP. QuestionAnswering: after the "
-               "question What do you feel?, the positions where the answer, hate this, starts and "
-               "ends. SequenceClassification: one label for the whole text."))
+          alt=("The sentence I hate this so MASK! as eight tokens from CLS to SEP, and below it "
+               "the labels of four heads. MaskedLM: minus 100 everywhere but at MASK, where the "
+               "label is the id of the word much. TokenClassification: a label for each word, "
+               "THING for this and O for the others, minus 100 at CLS and SEP. QuestionAnswering: "
+               "after the question What do you feel?, the positions where the answer, hate this, "
+               "starts and ends. SequenceClassification: one label for the whole text."))

@@ -644,9 +644,9 @@ def draw_settings(
     "Draw MiniLM's accuracies over the learning rate, and over the number of texts."
     with panels(2, height=2.8, alt=(
             "Two charts of the validation accuracy, a dot for each seed and a line through the "
-            "means. Left, over the learning rate, 0.00001, 0.0001 and 0.001: highest in the middle. "
-            "Right, over the number of training texts, 125, 500 and 2,012: it rises, and the dots "
-            "are closest together with 2,012.")) as axes:
+            "means. Left, over the learning rate, 0.00001, 0.0001 and 0.001: highest in the "
+            "middle. Right, over the number of training texts, 125, 500 and 2,012: it rises, and "
+            "the dots are closest together with 2,012.")) as axes:
         for ax, kind, base, label in ((axes[0], "learning rate", 1e-4, "validation accuracy"),
                                       (axes[1], "texts", 2012, "")):
             found = {base: validation["MiniLM"]} | {
@@ -668,10 +668,10 @@ def draw_test(
     bars(accuracy, label="accuracy on the test part", form="{:.3f}", level=0.5,
          marks={name: seeds.mean().item() for name, seeds in by_seed.items()},
          mark_label="mean of five seeds",
-         alt=("Six bars, accuracies on the test part, with a red mark for the mean of five seeds on "
-              "the last three: majority one half; bag of words, tinybert-mini fine-tuned and the "
-              "same from scratch about four fifths; frozen vectors and MiniLM fine-tuned above 90 "
-              "percent. Each mark is close to the end of its bar."))
+         alt=("Six bars, accuracies on the test part, with a red mark for the mean of five seeds "
+              "on the last three: majority one half; bag of words, tinybert-mini fine-tuned and "
+              "the same from scratch about four fifths; frozen vectors and MiniLM fine-tuned "
+              "above 90 percent. Each mark is close to the end of its bar."))
 
 # %% ../../nbs/exercises/05_fine_tuning.ipynb #def-mistakes
 def draw_confusion(
@@ -680,8 +680,8 @@ def draw_confusion(
 ) -> None:
     "Draw a confusion matrix, with correct predictions in green and mistakes in red."
     header = [Cell(f"predicted\n{name}", "none") for name in names]
-    rows = [[Cell(str(count), "green" if label == predicted else "red")
-             for predicted, count in enumerate(row)] for label, row in enumerate(confusion.tolist())]
+    rows = [[Cell(str(count), "green" if at == label else "red") for at, count in enumerate(row)]
+            for label, row in enumerate(confusion.tolist())]
     cells([header, *rows], ["", *(f"labeled {name}" for name in names)],
           alt=("A confusion matrix of two rows, the labels, and two columns, what the model "
                "predicts. The diagonal, in green, has most of the 300 sentences of each row; off "
