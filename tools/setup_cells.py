@@ -76,7 +76,7 @@ def with_setup(notebook: dict) -> dict:
     "Return a notebook whose first code cell is its setup cell."
     cells = [cell for cell in notebook["cells"] if cell["id"] != "setup"]
     first = next(n for n, cell in enumerate(cells) if cell["cell_type"] == "code")
-    cell = {"cell_type": "code", "execution_count": None, "id": "setup", "metadata": {}, "outputs": [],
+    cell = {"cell_type": "code", "execution_count": None, "id": "setup", "metadata": FOLDED, "outputs": [],
             "source": setup_cell({"cells": cells}).splitlines(keepends=True)}
     return {**notebook, "cells": [*cells[:first], cell, *cells[first:]]}
 

@@ -606,15 +606,16 @@ def padding(
     "Draw texts as bars, one batch after another, with the padding hatched."
     own, ax = ax is None, _axes(ax, 4, 3)
     batches = [list(batch) for batch in batches]
+    edge = .4 * (sum(map(len, batches)) <= 40)  # more bars than that would be mostly edges
     y = total = 0
     for n, batch in enumerate(batches):
         longest = max(lengths[text] for text in batch)
         total += longest * len(batch)
         for long in (lengths[text] for text in batch):
             color = {"fc": FILLS[("blue", "green")[n % 2]], "ec": INKS["grey"]}
-            ax.add_patch(Rectangle((0, y + .06), long, .88, lw=.4, **color))
+            ax.add_patch(Rectangle((0, y + .06), long, .88, lw=edge, **color))
             rest = (long, y + .06), longest - long, .88
-            ax.add_patch(Rectangle(*rest, lw=.4, **_look("padding")))
+            ax.add_patch(Rectangle(*rest, lw=edge, **_look("padding")))
             y += 1
     real = sum(lengths[text] for batch in batches for text in batch)
     ax.set(xlim=(0, max(lengths) * 1.02), ylim=(y + .2, -.2))
