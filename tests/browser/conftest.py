@@ -26,8 +26,9 @@ def open_page(browser):
 
     def make(html: str = "", size: tuple[int, int] = DESKTOP, server: str = "", **options) -> Page:
         contexts.append(context := browser.new_context(viewport=dict(zip(("width", "height"), size)), **options))
-        page, own = context.new_page(), ("data:", "about:", *filter(None, [server, server and "blob:" + server]))
-        page.on("console", lambda message: trouble.append(message.text) if message.type in ("error", "warning") else None)
+        page, own = context.new_page(), ("data:", "about:", *((server, f"blob:{server}") if server else ()))
+        counts = ("error",) if server else ("error", "warning")  # JupyterLab warns of its own plugins
+        page.on("console", lambda message: trouble.append(message.text) if message.type in counts else None)
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on("dialog", lambda dialog: (trouble.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.on("request", lambda request: trouble.append(request.url) if not request.url.startswith(own) else None)

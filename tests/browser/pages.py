@@ -74,7 +74,8 @@ body { margin: 0; font: 17px/1.5 sans-serif; background: #fff; color: #343a40; }
 main { max-width: 920px; margin: auto; padding: 0 12px; } img, svg { vertical-align: middle; }
 table { border-collapse: collapse; } td, th { padding: .5rem; border-bottom: 1px solid #8888; } pre { margin: 0 0 1rem; }
 div.sourceCode { background: #8881; padding: .4rem; margin-bottom: 1rem; } .callout { border-left: 4px solid #2780e3; padding-left: 1rem; }
-body.quarto-dark { background: #222; color: #fff; } .quarto-dark a { color: #00bc8c; }"""
+body.quarto-dark { background: #222; color: #fff; } .quarto-dark a { color: #00bc8c; }
+.anchor-link { display: none; }"""
 
 
 def as_html(markdown: str) -> str:
@@ -97,13 +98,13 @@ def output_html(output, alt: str) -> str:
 
 def cell_html(cell) -> str:
     "Return a processed cell as HTML."
-    if cell.cell_type == "raw": return ""
+    if cell.cell_type == "raw": return "<h1>" + re.search(r"(?m)^title: (.+)$", cell.source)[1] + "</h1>"  # front matter
     if cell.cell_type == "markdown": return as_html(cell.source)
-    says = dict(re.findall(r"(?m)^#\| *([\w-]+): *(.*)$", cell.source))
+    says = {name: value.strip('"') for name, value in re.findall(r"(?m)^#\| *([\w-]+): *(.*)$", cell.source)}
     code = re.sub(r"(?m)^#\|.*\n?", "", cell.source).strip()
-    outputs = "".join(output_html(output, says.get("fig-alt", "").strip('"')) for output in cell.get("outputs", []))
+    outputs = "".join(output_html(output, says.get("fig-alt", "")) for output in cell.get("outputs", []))
     source = f'<div class="sourceCode"><pre class="sourceCode python"><code>{html.escape(code)}</code></pre></div>'
-    if "code-fold" in says: source = f"<details open><summary>{says.get('code-summary', 'Code')}</summary>{source}</details>"
+    if "code-fold" in says: source = f"<details open><summary>{says['code-summary']}</summary>{source}</details>"
     if says.get("echo") == "false" or not code: source = ""
     if says.get("output") == "false": outputs = ""
     return f'<div class="cell" id="cell-id={cell.id}">{source}<div class="cell-output cell-output-display">{outputs}</div></div>'

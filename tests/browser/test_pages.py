@@ -14,6 +14,7 @@ def test_a_page_fits_its_screen(open_page, shoot, look, path):
     cut, unseen, unsaid = {}, {}, {}
     for theme in "light", "dark":
         page = open_page(look(path, theme), color_scheme=theme)
+        page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
         for size in DESKTOP, PHONE:
             page.set_viewport_size(dict(zip(("width", "height"), size)))
             cells = page.locator(".jp-Cell, .cell").evaluate_all(PICTURES)
