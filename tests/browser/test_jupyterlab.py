@@ -83,7 +83,7 @@ def run_all(page, address: str, name: str, count: int) -> None:
     expect(page.locator(".lm-DockPanel-tabBar .jp-mod-dirty")).to_have_count(0, timeout=LONG)
 
 
-def test_run_all_cells(open_page, shoot, jupyterlab):
+def test_run_all_cells(jupyterlab, open_page, shoot):  # pages close before the server stops
     (address, folder), name = jupyterlab, "course/01_models.ipynb"
     stored = without_outputs(folder / name)
     page = open_page(server=address)
@@ -105,7 +105,7 @@ def test_run_all_cells(open_page, shoot, jupyterlab):
     page.evaluate("document.activeElement.blur()")
     for theme in "light", "dark":
         page.emulate_media(color_scheme=theme)
-        page.locator(f"body[data-jp-theme-light={json.dumps(str(theme == 'light').lower())}]").wait_for()
+        expect(page.locator("body")).to_have_attribute("data-jp-theme-light", str(theme == "light").lower(), timeout=LONG)
         shown = page.locator(".jp-Notebook .jp-Cell")
         drawn = [seen for _, seen, _ in shown.evaluate_all(PICTURES)]
         assert [cell.id for cell, seen in zip(cells, drawn, strict=True) if "#| fig-alt:" in cell.source and not seen] == []
