@@ -12,7 +12,7 @@ import urllib.request
 
 import nbformat
 import pytest
-from pages import PICTURES, ROOT
+from pages import DESKTOP, PICTURES, ROOT
 from playwright.sync_api import expect
 
 LONG = 240_000  # milliseconds: the kernel imports torch, perhaps on a busy machine
@@ -103,6 +103,8 @@ def test_run_all_cells(jupyterlab, open_page, shoot):  # pages close before the 
 
     # What a reader sees
     page.evaluate("document.activeElement.blur()")
+    height = page.locator(".jp-WindowedPanel-outer").evaluate("node => node.scrollHeight")
+    page.set_viewport_size({"width": DESKTOP[0], "height": min(height + 200, 16_000)})  # the whole notebook on one screenshot
     for theme in "light", "dark":
         page.emulate_media(color_scheme=theme)
         expect(page.locator("body")).to_have_attribute("data-jp-theme-light", str(theme == "light").lower(), timeout=LONG)

@@ -11,18 +11,18 @@ CASES = [(viewer_page, path) for path in LESSONS] + [(site_page, path) for path 
 @pytest.mark.filterwarnings("ignore:Found cells containing imports and other code")  # nbdev runs a page's imports
 @pytest.mark.parametrize("look, path", [pytest.param(look, path, id=f"{look.__name__}-{path.stem}") for look, path in CASES])
 def test_a_page_fits_its_screen(open_page, shoot, look, path):
-    cut, unseen, unsaid = {}, {}, {}
+    faults = []
     for theme in "light", "dark":
         page = open_page(look(path, theme), color_scheme=theme)
         page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
         for size in DESKTOP, PHONE:
             page.set_viewport_size(dict(zip(("width", "height"), size)))
             cells = page.locator(".jp-Cell, .cell").evaluate_all(PICTURES)
-            cut[theme, size] = what_is_cut_off(page)
-            unseen[theme, size] = pictures(path) - {name for name, seen, _ in cells if seen}
-            unsaid[theme, size] = [name for name, _, said in cells if not said]
+            faults += [(theme, size[0], "cut off", what) for what in what_is_cut_off(page)]
+            faults += [(theme, size[0], "no picture", name) for name in pictures(path) - {name for name, seen, _ in cells if seen}]
+            faults += [(theme, size[0], "a picture without words", name) for name, _, said in cells if not said]
             if (theme, size) in (("light", DESKTOP), ("dark", PHONE)): shoot(page, f"{theme}-{size[0]}")
-    for faults in cut, unseen, unsaid: assert not any(faults.values()), faults
+    assert faults == []
 
 
 WIDE = """<p><img width="1600" height="400" src="data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="></p>
