@@ -17,19 +17,20 @@ ROOT = Path(__file__).resolve().parents[2]
 SHOTS = ROOT / "build/browser"
 DESKTOP, PHONE = (1280, 900), (390, 844)
 
-# What is wider than its place: it scrolls sideways by itself, or something is wrong. Names for screen readers are 1 pixel wide.
+# What is wider than its place: it scrolls sideways by itself or ends in an ellipsis, else it's cut off. What only screen readers
+# read is 1 pixel wide.
 CUT = """() => {
     const cut = [];
     const visit = (node) => {
         for (const element of node.querySelectorAll('*')) {
             if (element.shadowRoot) visit(element.shadowRoot);
-            const { overflowX, display } = getComputedStyle(element);
+            const { overflowX, textOverflow, display } = getComputedStyle(element);
             const box = element.getBoundingClientRect();
             const name = `${element.tagName}.${element.getAttribute('class') ?? ''}`;
             if (box.width <= 1 || display === 'inline' || ['CANVAS', 'STYLE', 'SCRIPT'].includes(element.tagName)) continue;
             if (['IMG', 'svg'].includes(element.tagName) && (box.left < 0 || box.right > innerWidth + 1))
                 cut.push(`${name}: from ${box.left} to ${box.right}`);
-            if (!['auto', 'scroll'].includes(overflowX) && element.scrollWidth > element.clientWidth + 1 && element.clientWidth)
+            if (!['auto', 'scroll'].includes(overflowX) && textOverflow !== 'ellipsis' && element.scrollWidth > element.clientWidth + 1 && element.clientWidth)
                 cut.push(`${name}: ${element.scrollWidth} > ${element.clientWidth}`);
         }
     };
@@ -65,7 +66,7 @@ def viewer_page(path: Path, theme: str) -> str:
     nothing = "data:text/javascript,"  # the template would ask other hosts for scripts that render formulas and widgets
     exporter = HTMLExporter(template_name="lab", theme=theme, mathjax_url=nothing, require_js_url=nothing, jquery_url=nothing)
     exporter.register_preprocessor(TagRemovePreprocessor(remove_input_tags={"hidden"}), enabled=True)
-    wraps = "<style>.jp-Notebook pre { white-space: pre-wrap; } .jp-Cell { overflow-wrap: anywhere; }</style>"
+    wraps = "<style>.jp-Notebook pre { white-space: pre-wrap; } .jp-Cell { overflow-wrap: break-word; }</style>"
     return exporter.from_notebook_node(notebook)[0].replace("</head>", wraps + "</head>", 1)  # the template cuts long lines off
 
 

@@ -77,7 +77,9 @@ def run_all(page, address: str, name: str, count: int) -> None:
     idle.wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
-    expect(page.locator(".jp-CodeCell .jp-InputPrompt").last).to_have_text(re.compile(r"\[\d+\]"), timeout=LONG)
+    prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
+    expect(prompts.first).to_have_text(re.compile(r"\[\d+\]"), timeout=LONG)
+    expect(prompts.filter(has_text="[*]")).to_have_count(0, timeout=LONG)  # all done, or stopped by an error
     idle.wait_for()
     page.keyboard.press("Control+s")
     expect(page.locator(".lm-DockPanel-tabBar .jp-mod-dirty")).to_have_count(0, timeout=LONG)
@@ -103,8 +105,10 @@ def test_run_all_cells(jupyterlab, open_page, shoot):  # pages close before the 
 
     # What a reader sees
     page.evaluate("document.activeElement.blur()")
-    height = page.locator(".jp-WindowedPanel-outer").evaluate("node => node.scrollHeight")
+    panel = page.locator(".jp-WindowedPanel-outer")
+    height = panel.evaluate("node => node.scrollHeight")
     page.set_viewport_size({"width": DESKTOP[0], "height": min(height + 200, 16_000)})  # the whole notebook on one screenshot
+    panel.evaluate("node => node.scrollTo(0, 0)")
     for theme in "light", "dark":
         page.emulate_media(color_scheme=theme)
         expect(page.locator("body")).to_have_attribute("data-jp-theme-light", str(theme == "light").lower(), timeout=LONG)
