@@ -66,7 +66,8 @@ def viewer_page(path: Path, theme: str) -> str:
     nothing = "data:text/javascript,"  # the template would ask other hosts for scripts that render formulas and widgets
     exporter = HTMLExporter(template_name="lab", theme=theme, mathjax_url=nothing, require_js_url=nothing, jquery_url=nothing)
     exporter.register_preprocessor(TagRemovePreprocessor(remove_input_tags={"hidden"}), enabled=True)
-    wraps = "<style>.jp-Notebook pre { white-space: pre-wrap; } .jp-Cell { overflow-wrap: break-word; }</style>"
+    wraps = ("<style>.jp-Notebook pre { white-space: pre-wrap; } .jp-Cell { overflow-wrap: break-word; } "
+             ".jp-OutputArea-child, .jp-RenderedMarkdown { overflow-x: auto; }</style>")
     return exporter.from_notebook_node(notebook)[0].replace("</head>", wraps + "</head>", 1)  # the template cuts long lines off
 
 

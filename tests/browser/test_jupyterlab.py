@@ -73,10 +73,15 @@ def run_all(page, address: str, name: str, count: int) -> None:
     "Open a notebook of so many cells, run all by the menu, and save it."
     page.goto(f"{address}/lab/tree/{name}")
     expect(page.locator(".jp-Notebook .jp-Cell")).to_have_count(count, timeout=LONG)
-    idle = page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+    idle = page.get_by_text(re.compile(r"\| Idle$"))  # in the bar at the bottom; before, it says Connecting and the like
     idle.wait_for()
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
+    first = page.locator(".jp-CodeCell .jp-InputPrompt").first
+    for _ in range(10):  # a click does nothing as long as the notebook isn't ready for its kernel
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
+        try: expect(first).not_to_have_text("[ ]:", timeout=20_000)
+        except AssertionError: continue
+        break
     prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
     expect(prompts.first).to_have_text(re.compile(r"\[\d+\]"), timeout=LONG)
     expect(prompts.filter(has_text="[*]")).to_have_count(0, timeout=LONG)  # all done, or stopped by an error
