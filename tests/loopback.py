@@ -12,7 +12,7 @@ from urllib.parse import unquote
 RESOLVE = re.compile(r"/(?P<repo>[^/]+(?:/[^/]+)?)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 LARGE = (".safetensors", ".bin")  # the Hub keeps these apart (git LFS) and redirects there
 API = re.compile(r"/api/models/(?P<repo>[^/]+/[^/]+)"
-                 r"(?:/(?P<action>revision|tree|branch|preupload|commit)/(?P<revision>[^/]+)(?P<folder>/.+)?)?")
+                 r"(?:/(?P<action>revision|tree|branch|preupload|commit|refs)(?:/(?P<revision>[^/]+)(?P<folder>/.+)?)?)?")
 BATCH = re.compile(r"/(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch")
 WRITERS = {"Bearer hf_writer": ("writer", "guild")}  # header Authorization → where it may write
 READERS = ("Bearer hf_reader",)
@@ -163,6 +163,10 @@ class Answer(BaseHTTPRequestHandler):
             known = revision in branches
             branches.setdefault(revision, branches["main"])
             return self.send_json({}, 409 if known else 200)
+        if action == "refs":
+            return self.send_json({"branches": [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": commit}
+                                                for name, commit in branches.items() if not name.startswith("refs/")],
+                                   "converts": [], "tags": []})
         if revision not in branches: return self.refuse(404, "RevisionNotFound")
         files = self.hub.files(repo, revision)
         if folder: return self.refuse(404, "EntryNotFound")  # no repository here has one that a test asks for

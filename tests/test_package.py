@@ -31,7 +31,21 @@ def test_every_public_name_is_there():
     names = {"AutoConfig", "AutoModel", "AutoTokenizer", "BatchEncoding", "BertConfig", "BertModel", "BertTokenizer"}
     assert names <= set(tinybert.__all__) <= set(dir(tinybert))
     for name in tinybert.__all__: assert getattr(tinybert, name).__name__ == name and getattr(tinybert, name).__doc__
-    with pytest.raises(AttributeError, match="'tinybert' has no attribute 'AutoModle'"): tinybert.AutoModle
+
+
+@pytest.mark.parametrize("name, hint", [("AutoModle", r"\. Did you mean 'AutoModel'\?"), ("GPT2Model", "")])
+def test_an_unknown_name_is_an_error_that_suggests_the_nearest(name, hint):
+    with pytest.raises(AttributeError, match=rf"^module 'tinybert' has no attribute '{name}'{hint}$"): getattr(tinybert, name)
+    assert not hasattr(tinybert, name)
+
+
+def test_python_does_not_repeat_the_suggestion():
+    printed = run_python("""if True:
+        import sys, tinybert
+        sys.stderr = sys.stdout
+        try: tinybert.AutoModle
+        except AttributeError: sys.excepthook(*sys.exc_info())""")
+    assert printed.count("Did you mean") == 1
 
 
 @pytest.mark.parametrize("name", tinybert.__all__)

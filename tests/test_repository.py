@@ -30,8 +30,7 @@ def contents(folder: Path, pattern: str) -> dict[str, str]:
 def test_export_is_current(copy):
     result = run(copy, "nbdev-export")
     assert result.returncode == 0, result.stderr
-    for pattern in ("tinybert/**/*.py", "nbs/llms.txt"):
-        assert contents(copy, pattern) == contents(ROOT, pattern), "run make export"
+    assert contents(copy, "tinybert/**/*.py") == contents(ROOT, "tinybert/**/*.py"), "run make export"
 
 
 def test_a_changed_notebook_changes_its_module(copy):
@@ -167,9 +166,8 @@ def test_every_page_has_its_setup_cell_before_all_other_code():
         assert next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")["id"] == "setup"
 
 
-def run_setup(settings: dict, imports: str, there: set[str], monkeypatch) -> str:
+def run_setup(imports: str, there: set[str], monkeypatch) -> str:
     "Run the setup cell of a page with these imports where only these modules are there; return what pip is asked for."
-    monkeypatch.setattr(setup_cells, "settings", lambda: settings)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name in there or asked["packages"])
     monkeypatch.setattr("importlib.metadata.version", {"torch": "2.11.0+cpu", "numpy": "2.0.2"}.get)
     asked = {"packages": ""}
@@ -192,22 +190,22 @@ KEPT = '"torch==2.11.0+cpu" "numpy==2.0.2"'
     ("%matplotlib inline\nimport sentence_transformers, json", ALL, '"sentence-transformers>=5.2"')])
 def test_setup_cell_asks_for_what_is_missing_and_keeps_torch_and_numpy(settings, monkeypatch, imports, there, expected):
     settings["repo"] = "somebody/course"
-    assert run_setup(settings, imports, there, monkeypatch) == expected
+    assert run_setup(imports, there, monkeypatch) == expected
 
 
 @pytest.mark.parametrize("branch", ["v0.1.0", "autumn/2027"])
 def test_setup_cell_installs_the_branch_or_tag_of_its_page(settings, monkeypatch, branch):
     settings |= {"repo": "somebody/course", "branch": branch}
-    assert run_setup(settings, "", set(), monkeypatch).startswith(f'"tinybert @ git+https://github.com/somebody/course@{branch}"')
+    assert run_setup("", set(), monkeypatch).startswith(f'"tinybert @ git+https://github.com/somebody/course@{branch}"')
 
 
 def test_setup_cell_without_repository_installs_nothing(settings, monkeypatch):
     monkeypatch.setenv("GITHUB_REPOSITORY", "somebody/fork")  # what a page says depends on settings.ini alone
-    assert run_setup(settings, "", ALL, monkeypatch) == ""
+    assert run_setup("", ALL, monkeypatch) == ""
     with pytest.raises(ImportError, match="There's no tinybert, matplotlib here: run `make lab` in the folder"):
-        run_setup(settings, "", {"fastcore"}, monkeypatch)
+        run_setup("", {"fastcore"}, monkeypatch)
     settings["install"] = "https://course.example.org/tinybert-0.1.0-py3-none-any.whl"  # one that needs no repository
-    assert settings["install"] in run_setup(settings, "", set(), monkeypatch)
+    assert settings["install"] in run_setup("", set(), monkeypatch)
 
 
 # The site
@@ -231,6 +229,7 @@ def test_processed_pages(copy, repo):
     result = run(copy, "python", "-c", "from nbdev.serve import proc_nbs; proc_nbs(n_workers=1)")
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("no repository known") == (not repo)
+    assert "imports and other code" not in result.stderr, "nbdev runs cells with imports: they need cells of their own"
     for name in NOTEBOOKS:
         cells = read(copy / "_proc" / Path(name).relative_to("nbs"))["cells"]
         page = "".join("".join(cell["source"]) + str(cell.get("outputs", "")) for cell in cells)
@@ -273,6 +272,22 @@ def test_nothing_is_published_unless_the_tests_pass():
         assert needed[-1] == "test" and jobs["test"]["uses"] == "./.github/workflows/test.yml"
 
 
+def test_only_the_main_branch_becomes_the_site():
+    assert "github.ref == 'refs/heads/main'" in WORKFLOWS["docs"]["jobs"]["publish"]["if"]
+
+
+NODE_24 = {"checkout": 5, "setup-python": 6, "upload-artifact": 6, "download-artifact": 7, "upload-pages-artifact": 5, "deploy-pages": 5}
+
+
+def test_githubs_own_actions_run_on_node_24():
+    "GitHub's machines have no older Node any more; these are the first versions that need none."
+    used = [step["uses"] for content in WORKFLOWS.values() for job in content["jobs"].values()
+            for step in job.get("steps", []) if step.get("uses", "").startswith("actions/")]
+    found = {tuple(re.fullmatch(r"actions/([\w-]+)@v(\d+)", action).groups()) for action in used}
+    assert {name for name, _ in found} == NODE_24.keys()
+    assert all(int(version) >= NODE_24[name] for name, version in found), found
+
+
 def test_a_job_may_do_only_what_it_is_for():
     given = {(workflow, name): job.get("permissions") for workflow, content in WORKFLOWS.items()
              for name, job in content["jobs"].items() if "permissions" in job}
@@ -291,7 +306,7 @@ def test_linux_gets_torch_for_cpus_and_the_site_a_known_quarto():
 def test_a_release_needs_tag_settings_pages_and_changes_that_agree(settings, tmp_path, monkeypatch):
     (tmp_path / "CHANGELOG.md").write_text("# Changes\n\n## 9.8.7\n\n- New.\n\n## 9.8.6\n\n- Old.\n", encoding="utf-8")
     monkeypatch.setattr(release, "ROOT", tmp_path)
-    for module in (release, setup_cells): monkeypatch.setattr(module, "settings", lambda: settings)
+    monkeypatch.setattr(release, "settings", lambda: settings)
     monkeypatch.setattr(release.tinybert, "__version__", "9.8.7")
     page = tmp_path / "page.ipynb"
     monkeypatch.setattr(release, "pages", lambda: [page])

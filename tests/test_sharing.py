@@ -154,6 +154,23 @@ def test_pull_request_for_a_repository_of_others(hub, writer, name):
     assert "model.safetensors" in hub.files(name, "refs/pr/1")
 
 
+@pytest.mark.parametrize("owner", ["writer", "stranger"])
+def test_pull_request_against_a_branch(hub, writer, name, owner):
+    hub.add(name := f"{owner}/{name.partition('/')[2]}", {"config.json": b"{}"})
+    hub.add(name, {"draft.txt": b"x", "pytorch_model.bin": b"old"}, "draft")
+    pull = "refs/pr/" + str(len(hub.repositories[name]["log"]) + 1)
+    assert writer(name, create_pr=True, revision="draft")["pull"].startswith(hub.url)
+    assert hub.files(name) == {"config.json": b"{}"} and hub.files(name, "draft").keys() == {"draft.txt", "pytorch_model.bin"}
+    assert hub.files(name, pull).keys() == {"draft.txt", "README.md", "config.json", "model.safetensors"}
+
+
+def test_pull_request_against_a_branch_that_is_not_there(hub, writer, name):
+    hub.add(name, {"config.json": b"{}"})
+    assert "pull" in writer(name, create_pr=True, revision="draft") and hub.files(name, "draft") == {"config.json": b"{}"}
+    hub.add(theirs := name.replace("writer/", "stranger/"), {"config.json": b"{}"})
+    assert "may not write there" in writer(theirs, create_pr=True, revision="draft")["error"]
+
+
 def test_private_is_heeded_or_refused(hub, writer, name):
     assert "commit" in writer(name, private=True) and hub.repositories[name]["private"] is True
     assert "commit" in writer(name, private=True)
@@ -168,8 +185,7 @@ def test_private_is_heeded_or_refused(hub, writer, name):
     (dict(token=False), "OSError: To upload, you need an access token of the Hub. Make one with write permission at "
                         "https://huggingface.co/settings/tokens, then run `hf auth login` or pass token=…. Nothing was sent."),
     (dict(token=None), "OSError: To upload, you need an access token"), (dict(token=True), "OSError: To upload, you need an access token"),
-    (dict(layers=2), "ValueError: The config and 16 weights don't go together"),
-    (dict(create_pr=True, revision="draft"), "ValueError: create_pr is True and revision is 'draft'")])
+    (dict(layers=2), "ValueError: The config and 16 weights don't go together")])
 def test_nothing_is_sent_if_it_could_not_succeed(hub, writer, name, options, message):
     assert writer(name, **options)["error"].startswith(message)
     assert hub.requests == []
@@ -192,11 +208,26 @@ def test_a_refusal_is_one_sentence_about_the_token(hub, writer, name, token, own
     assert error.startswith(f"OSError: {name!r} was not uploaded: {message}") and hub.files(name) == {"config.json": b"{}"}
 
 
-def test_a_connection_that_breaks_leaves_no_half_commit(hub, writer, name):
+class Lost(dict):
+    "Lose each large file, so that the commit that names it breaks."
+    def __setitem__(self, name, content): pass
+
+
+def test_a_connection_that_breaks_leaves_no_half_commit(hub, writer, name, monkeypatch):
     hub.add(name, {"config.json": b"{}"})
-    hub.after = lambda request: hub.uploaded.clear()  # the large file is lost before the commit that names it
-    assert writer(name)["error"].startswith(f"OSError: {name!r} was not uploaded: ")
+    monkeypatch.setattr(hub, "uploaded", Lost())
+    error = writer(name)["error"]
+    assert error.startswith(f"OSError: {name!r} was not uploaded: ") and "empty" not in error
     assert hub.files(name) == {"config.json": b"{}"}
+
+
+def test_a_repository_that_is_left_empty_is_named(hub, writer, name, monkeypatch):
+    monkeypatch.setattr(hub, "uploaded", Lost())
+    for given in name.partition("/")[2], name:  # new, then left from before
+        assert f"The repository {name!r} is there, but it's empty; try again." in writer(given)["error"]
+        assert hub.files(name).keys() == {".gitattributes"}
+    monkeypatch.undo()
+    assert "commit" in writer(name) and hub.files(name).keys() == NEW
 
 
 @pytest.mark.parametrize("variables, reason", [

@@ -14,7 +14,7 @@ from test_notebooks import NOTEBOOKS, ROOT, read
 from test_repository import settings  # noqa: F401 (a fixture)
 
 import tinybert
-from tools import pages
+from tools import course, pages, setup_cells
 
 QUARTO = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
 
@@ -28,7 +28,7 @@ def leaves(value) -> list:
 
 
 def test_an_unknown_repository_leaves_no_empty_address(settings):
-    assert pages.address() == "" and pages.urls() == {}
+    assert course.address("site") == "" and pages.urls() == {} and "](course/batches.html.md): " in pages.llms()
     known = leaves(pages.site())
     assert all(known) and not [text for text in known if "://" in str(text) or text == "/"]
     assert set(pages.site()["website"]) == {"title", "description"}
@@ -75,6 +75,15 @@ def test_addresses_of_the_package_are_written_once_and_removed_again(settings):
 def test_addresses_of_the_package_are_current():
     project = pages.PROJECT.read_text(encoding="utf-8")
     assert pages.with_urls(project) == project, "run make export"
+
+
+def test_language_models_find_each_page_and_its_promise(settings):
+    settings["repo"] = "somebody/course"
+    text = pages.llms()
+    assert text.startswith("# My course\n\n> ") and "\n\n## The course\n\n- [Models](" in text
+    lines = [line for line in text.splitlines() if line.startswith("- ")]
+    assert len(lines) == len(NOTEBOOKS) and all(re.fullmatch(r"- \[.+\]\(https://.+\)(: .+)?", line) for line in lines)
+    assert [line for line in lines if "https://somebody.github.io/course/course/batches.html.md): " in line]
 
 
 def test_the_card_is_as_large_as_other_sites_show_it(settings, tmp_path, monkeypatch):
@@ -137,7 +146,7 @@ def test_the_sidebar_numbers_the_lessons_as_they_are_taught():
 
 def test_quarto_is_told_what_a_reader_expects():
     website, page = QUARTO["website"], QUARTO["format"]["html"]
-    assert website["search"] and website["page-navigation"] and website["llms-txt"]
+    assert website["search"] and website["page-navigation"]
     assert page["code-overflow"] == "wrap" and page["respect-user-color-scheme"] and page["code-tools"]["toggle"]
     assert (ROOT / "nbs" / website["favicon"]).read_text(encoding="utf-8").startswith("<svg")
     assert all(leaf or leaf is False for leaf in leaves(QUARTO))
@@ -186,6 +195,18 @@ def test_sources_are_folded():
     sources = [cell.source for cell in cells if cell.cell_type == "code" and "#| exports" in cell.source]
     assert len(sources) > 5 and all("#| code-fold: true" in source for source in sources)
     assert not any("code-fold: show" in cell.source for cell in cells)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_code_that_draws_and_hidden_cells_are_folded_in_jupyterlab_and_in_colab(name):
+    "The tool that folds them changes nothing else."
+    notebook = read(ROOT / name)
+    assert setup_cells.with_folds(notebook) == notebook, "run make export"
+    for cell in notebook["cells"]:
+        source, folds = "".join(cell["source"]), cell["metadata"].keys() & {"jupyter", "cellView"}
+        aside = cell["cell_type"] == "code" and re.search(r"(?m)^#\| (echo: false|hide)$", source)
+        assert folds == {"jupyter", "cellView"} if aside else folds <= {"jupyter"}, cell["id"]
+        if folds: assert cell["metadata"]["jupyter"] == {"source_hidden": True} and (aside or source.startswith("#| hide\n"))
 
 
 @pytest.mark.parametrize("name", [name for name in NOTEBOOKS if "#| hub" in (ROOT / name).read_text(encoding="utf-8")])

@@ -19,7 +19,7 @@ from conftest import clean_environment
 from test_notebooks import ROOT, read, same
 
 import tinybert
-from tools import setup_cells
+from tools import course, setup_cells
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the environment is made of links")
 
@@ -100,8 +100,8 @@ def site(tmp_path, wheel):
 def published(monkeypatch, site, wheel) -> dict:
     "Settings of a course whose repository is known, at the address of the server."
     pattern = site[1] + "/{repo}/{branch}/" + wheel.name
-    settings = setup_cells.settings() | {"repo": "owner/course", "branch": "v1", "install": pattern}
-    monkeypatch.setattr(setup_cells, "settings", lambda: settings)
+    settings = course.settings() | {"repo": "owner/course", "branch": "v1", "install": pattern}
+    monkeypatch.setattr(course, "settings", lambda: settings)
     return settings
 
 

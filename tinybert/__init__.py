@@ -62,7 +62,13 @@ __all__ = sorted(_home)
 
 def __getattr__(name: str):
     "Import a public name's module when it's first used (PEP 562): `import tinybert` loads nothing."
-    if name not in _home: raise AttributeError(f"module 'tinybert' has no attribute {name!r}")
+    if name not in _home:
+        from difflib import get_close_matches
+        close = get_close_matches(name, __all__, n=1, cutoff=0.85)
+        message = f"module 'tinybert' has no attribute {name!r}"
+        if close: message += f". Did you mean {close[0]!r}?"
+        # obj=None: Python itself would add a suggestion to a traceback, though not in a notebook.
+        raise AttributeError(message, name=name, obj=None)
     from importlib import import_module
     globals()[name] = getattr(import_module(f"tinybert.{_home[name]}"), name)
     return globals()[name]

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['LEFT', 'MOST_TOKENS', 'Cell', 'Table', 'number', 'token_rows', 'show_tokens', 'structure', 'fold', 'readable_size',
-           'module_rows', 'summary', 'run_text', 'pack_weights', 'tile', 'draw_map', 'draw_head', 'draw_attention',
-           'AttentionView', 'show_attention', 'mean_between', 'show_layers', 'show_similarity', 'show_masked',
-           'running_mean', 'plot_losses']
+           'module_rows', 'summary', 'run_text', 'pack_weights', 'tile', 'shade', 'draw_map', 'draw_head',
+           'draw_attention', 'AttentionView', 'show_attention', 'mean_between', 'show_layers', 'show_similarity',
+           'show_masked', 'running_mean', 'plot_losses']
 
 # %% ../nbs/14_view.ipynb #imports-cell
 import json, warnings, zlib
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from importlib.resources import files
-from io import BytesIO
 from itertools import groupby
 from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from .drawing import HEATS, INKS, Picture, picture
 from .embedding import check_number, count_rows
 from .encoding import BatchEncoding, PreTrainedTokenizer
 from .heads import EncoderWithHead
@@ -39,7 +39,7 @@ class Cell(NamedTuple):
     shade: float = 0.0  # how blue it is, from 0 to 1
 
     def html(self) -> str:
-        "Return the cell as HTML; the text's own `<` and `&` are shown, not obeyed."
+        "Return the cell as HTML, with characters such as `<` escaped."
         color = f"; background: rgb(47 127 214 / {.75 * self.shade:.2f})" * (self.shade > 0)
         return f'<td style="{LEFT}; white-space: nowrap{color}">{escape(self.text)}</td>'
 
@@ -91,7 +91,7 @@ def show_tokens(
     text: str | list[str],  # one text, or several, which are padded
     text_pair: str | list[str] | None = None,  # a second text for each
 ) -> Table:
-    "Return a table of what a tokenizer makes of texts; raise TypeError for what isn't text."
+    "Return a table of the tokens and inputs of texts; raise TypeError for what isn't text."
     one = isinstance(text, str)
     texts, pairs = ([text], text_pair and [text_pair]) if one else (text, text_pair)
     encoding = tokenizer(texts, pairs, padding=not one, return_attention_mask=True,
@@ -157,7 +157,7 @@ def run_text(
     text: str,
     text_pair: str | None = None,  # a second text
 ) -> tuple[BatchEncoding, ModelOutput]:
-    "Return a text's encoding, (1, T), and what all layers make of it; raise an error if too long."
+    "Return a text's encoding, (1, T), and the encoder's output; raise an error if it's too long."
     inner = unwrap(model)
     if not isinstance(inner, PreTrainedModel):
         library = type(inner).__module__.partition(".")[0]
@@ -187,19 +187,29 @@ def pack_weights(
 def tile(
     weights: Tensor,  # (L, H, T, T)
 ) -> tuple[Tensor, int]:
-    "Return all heads in one picture with gaps, nan, and the distance from one head to the next."
+    "Return all heads in one picture, with gaps of nan, and the distance from one head to the next."
     L, H, T, _ = weights.shape
     gap = max(1, T // 8)
     framed = F.pad(weights, (0, gap, 0, gap), value=float("nan"))  # (L, H, T + gap, T + gap)
     return framed.transpose(1, 2).reshape(L * (T + gap), H * (T + gap))[:-gap, :-gap], T + gap
 
+# %% ../nbs/14_view.ipynb #shade-cell
+def shade(
+    weights: Tensor,  # (…,): from 0 to 1, or nan
+) -> Tensor:
+    "Return the square roots of weights as pixels, (…, 4): the larger, the less transparent."
+    from matplotlib.colors import to_rgba
+    pixels = torch.tensor(to_rgba(HEATS["blue"])).repeat(*weights.shape, 1)
+    pixels[..., 3] = .9 * weights.nan_to_num(0).sqrt()
+    return pixels
+
 # %% ../nbs/14_view.ipynb #draw-map
 def draw_map(ax, weights: Tensor) -> None:
     "Draw all heads, a row for each layer."
     L, H, T, _ = weights.shape
-    picture, step = tile(weights.sqrt())
+    tiles, step = tile(weights)
     sharp = "nearest" if T <= 30 else "antialiased"  # a blurred edge makes a large file
-    ax.imshow(picture.numpy(), cmap="Blues", vmin=0, vmax=1.1, interpolation=sharp)
+    ax.imshow(shade(tiles).numpy(), interpolation=sharp)
     ax.set_xticks([head * step + (T - 1) / 2 for head in range(H)], range(H))
     ax.set_yticks([layer * step + (T - 1) / 2 for layer in range(L)], range(L))
     ax.set(xlabel="head", ylabel="layer", title="all heads")
@@ -207,10 +217,10 @@ def draw_map(ax, weights: Tensor) -> None:
 # %% ../nbs/14_view.ipynb #draw-head
 def draw_head(ax, weights: Tensor, tokens: list[str], title: str) -> None:
     "Draw the weights of one head, (T, T), with the names of the tokens if there's room for them."
-    ax.imshow(weights.sqrt().numpy(), cmap="Blues", vmin=0, vmax=1.1)
-    if len(tokens) <= 40:
+    ax.imshow(shade(weights).numpy(), interpolation="nearest")
+    if len(tokens) <= 33:
         short = [token if len(token) <= 14 else token[:13] + "…" for token in tokens]
-        how = {"fontsize": min(9, 300 / len(tokens)), "parse_math": False}  # a $ is a $
+        how = {"fontsize": 9, "parse_math": False}  # a $ is a $
         ax.set_xticks(range(len(tokens)), short, rotation=90, **how)
         ax.set_yticks(range(len(tokens)), short, **how)
     ax.set(title=title)
@@ -222,12 +232,12 @@ def draw_attention(
     weights: Tensor,  # (L, H, T, T)
     chosen: Tensor,  # (T, T): a head's weights, or a mean
     tokens: list[str], title: str,
-) -> bytes | None:
-    "Return a PNG of all heads beside a chosen one; None without matplotlib."
+) -> Picture | None:
+    "Return a picture of all heads beside a chosen one; None without matplotlib."
     try: from matplotlib.figure import Figure
     except ImportError: return None
     L, H = weights.shape[:2]
-    figure = Figure(figsize=(7.5, 4), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(7.5, 4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, max(.8, min(1.4, 1.4 * L / H))))
     draw_map(left, weights)
     draw_head(right, chosen, tokens, title)
@@ -236,8 +246,8 @@ def draw_attention(
         ax.spines[:].set_visible(ax is right)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # matplotlib's font lacks some scripts
-        figure.savefig(file := BytesIO(), format="png", dpi=120, bbox_inches="tight")
-    return file.getvalue()
+        return picture(figure, f"Attention weights of {L} layers with {H} heads each, and "
+                               f"enlarged: {title}. Text: {' '.join(tokens)}")
 
 # %% ../nbs/14_view.ipynb #attention-view-class
 @dataclass(repr=False)
@@ -255,30 +265,29 @@ class AttentionView:
         return f"layer {self.layer}, {'mean' if self.head is None else f'head {self.head}'}"
 
     @cached_property
-    def picture(self) -> bytes | None:
-        "Return a PNG of all heads beside the one that is shown first; None without matplotlib."
+    def picture(self) -> Picture | None:
+        "Return a picture of all heads beside the one shown first; None without matplotlib."
         chosen = self.weights if self.layer is None else self.weights[self.layer]  # (…, T, T)
         chosen = chosen.flatten(0, -3).mean(0) if self.head is None else chosen[self.head]
         return draw_attention(self.weights, chosen, self.tokens, self.title())
 
-    def _repr_png_(self) -> bytes | None: return self.picture
+    def _repr_png_(self) -> bytes | None: return self.picture and self.picture.png
 
     def _repr_html_(self) -> str:
         L, H, T, _ = self.weights.shape
         facts = json.dumps({"tokens": self.tokens, "layers": L, "heads": H, "layer": self.layer,
                             "head": self.head, "second": self.second}, ensure_ascii=False)
-        alt = escape(f"Attention weights of {L} layers with {H} heads each, and enlarged: "
-                     f"{self.title()}. Text: {' '.join(self.tokens)}")
-        image = b64encode(self.picture or b"").decode()
-        picture = (f'<img alt="{alt}" style="max-width: 100%" src="data:image/png;base64,{image}">'
-                   if image else alt)
+        image = b64encode(self._repr_png_() or b"").decode()
+        drawn = (f'<img alt="{escape(self.picture.alt)}" style="max-width: 100%" '
+                 f'src="data:image/png;base64,{image}">' if image else escape(repr(self)))
         script = files("tinybert").joinpath("attention.js").read_text(encoding="utf-8")
         return (f'<div class="tinybert-attention" data-lm-suppress-shortcuts="true" '
                 f'data-view="{escape(facts)}" data-weights="{pack_weights(self.weights)}">'
-                f'{picture}</div><script>{script}</script>')
+                f'{drawn}</div><script>{script}</script>')
 
     def __repr__(self) -> str:
-        return f"AttentionView of {len(self.tokens)} tokens, {tuple(self.weights.shape)}"
+        L, H = self.weights.shape[:2]
+        return f"Attention weights of {L} layers with {H} heads each, {len(self.tokens)} tokens"
 
 # %% ../nbs/14_view.ipynb #show-attention-cell
 def show_attention(
@@ -303,9 +312,10 @@ def show_attention(
 def mean_between(
     states: Tensor,  # (T, C): vectors of one layer
 ) -> float:
-    "Return the mean cosine of two different vectors."
+    "Return the mean cosine of two different vectors; 0 if there's only one."
     T, vectors = len(states), F.normalize(states, dim=-1)
-    return ((vectors.sum(0).square().sum().item() - T) / max(1, T * (T - 1)))
+    cosines = vectors @ vectors.T  # (T, T)
+    return (cosines.sum() - cosines.trace()).item() / max(1, T * (T - 1))
 
 # %% ../nbs/14_view.ipynb #show-layers-cell
 def show_layers(
@@ -314,7 +324,7 @@ def show_layers(
     text: str,
     text_pair: str | None = None,  # a second text
 ) -> Table:
-    "Return a table of cosines, tokens by layers: to the embedding that each token started from."
+    "Return a table of cosines: of each token's vector after each layer with its embedding."
     encoding, output = run_text(model, tokenizer, text, text_pair)
     states = torch.stack([each[0] for each in output.hidden_states]).float().cpu()  # (L + 1, T, C)
     own = F.cosine_similarity(states, states[:1], dim=-1)  # (L + 1, T)
@@ -328,7 +338,7 @@ def show_layers(
 
 # %% ../nbs/14_view.ipynb #show-similarity-cell
 def show_similarity(
-    texts: list[str],  # N of them; or other names
+    texts: list[str],  # N texts, or other names for the vectors
     vectors: Tensor,  # (N, C): a vector for each, as from `embed`
 ) -> Table:
     "Return a table of the cosines of all pairs; raise ValueError if there isn't a vector for each."
@@ -346,23 +356,23 @@ def show_masked(
     model: PreTrainedModel,  # with a masked-LM head
     tokenizer: PreTrainedTokenizer,  # of the same checkpoint
     text: str,  # with one mask or more, such as `[MASK]`
-    top_k: int = 5,  # how many words for each
+    top_k: int = 5,  # how many tokens for each mask
 ) -> Table:
-    "Return a table of the most probable words for each mask; raise an error if there's none."
+    "Return a table of the most probable tokens for each mask; raise ValueError without a mask."
     check_text(text, "A view shows one text at a time.")
     answers = FillMaskPipeline(model, tokenizer, top_k=top_k)([text])
-    if isinstance(answers[0], dict): answers = [answers]
+    if isinstance(answers[0], dict): answers = [answers]  # there's one mask
     columns = [[Cell(f"{answer['token_str']} {number(answer['score'])}", answer["score"])
                 for answer in answer_list] for answer_list in answers]
     names = [f"mask {index}" for index in range(len(columns))]
-    return Table(["", *names], [[f"{rank}", *row] for rank, row in enumerate(zip(*columns), 1)])
+    return Table(["", *names], [[str(rank), *row] for rank, row in enumerate(zip(*columns), 1)])
 
 # %% ../nbs/14_view.ipynb #running-mean
 def running_mean(
     values: list[float],
     width: int,  # how many of the last values are averaged
 ) -> list[float]:
-    "Return for each value the mean of the last ones up to it."
+    "Return, for each value, the mean of the last `width` values up to it."
     sums = [0.0]
     for value in values: sums.append(sums[-1] + value)
     return [(sums[end] - sums[max(0, end - width)]) / min(end, width)
@@ -371,24 +381,25 @@ def running_mean(
 # %% ../nbs/14_view.ipynb #plot-losses-cell
 def plot_losses(
     log: list[dict],  # what `train` returns: rows with "step", "loss" and perhaps "eval_loss"
-    ax=None,  # matplotlib axes where to draw; None: a new figure, shown at once
-) -> None:
-    "Draw the loss of each step, its running mean, and the losses of evaluations."
+    ax=None,  # matplotlib axes where to draw; None: a new figure
+) -> Picture | None:
+    "Draw each step's loss, a running mean and evaluations; return a picture, or None with `ax`."
     if not log or "loss" not in log[0]:
         raise ValueError("There's no loss in this log; give what train(…) returned.")
-    try: from matplotlib import pyplot
+    try: from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("plot_losses draws with matplotlib, which isn't installed: "
                           "pip install matplotlib.") from error
-    own = ax is None
-    if own: ax = pyplot.subplots(figsize=(6.5, 2.6), layout="constrained")[1]
+    figure = None if ax else Figure(figsize=(6.5, 2.6), layout="constrained")
+    if figure: ax = figure.subplots()
     steps, losses = [row["step"] for row in log], [row["loss"] for row in log]
-    ax.plot(steps, losses, color="#2f7fd6", lw=.7, alpha=.5, label="one step")
+    ax.plot(steps, losses, color=INKS["blue"], lw=.7, alpha=.5, label="one step")
     width = max(1, len(log) // 20)
-    ax.plot(steps, running_mean(losses, width), color="#2f7fd6", lw=2, label=f"mean of {width}")
+    ax.plot(steps, running_mean(losses, width), color=INKS["blue"], lw=2, label=f"mean of {width}")
     points = [(row["step"], row["eval_loss"]) for row in log if "eval_loss" in row]
-    if points: ax.plot(*zip(*points), "o-", color="#d0611a", ms=4, label="evaluation")
+    if points: ax.plot(*zip(*points), "o-", color=INKS["red"], ms=4, label="evaluation")
     ax.set(xlabel="step", ylabel="loss")
     ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
-    if own: pyplot.show()
+    what = "the loss of each step, a running mean" + ", evaluations" * bool(points)
+    return figure and picture(figure, f"Training for {len(log)} steps: {what}.")

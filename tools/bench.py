@@ -65,10 +65,11 @@ def import_seconds(library: str) -> float:
 
 
 def import_times(pairs: int) -> Times:
+    "Return the seconds of imports, which take turns."
     times = {"theirs": [], "ours": []}
     for _ in range(pairs):
-        for way, library in zip(times, ("transformers", "tinybert")):
-            times[way].append(import_seconds(library))
+        times["theirs"].append(import_seconds("transformers"))
+        times["ours"].append(import_seconds("tinybert"))
     return times
 
 
@@ -89,11 +90,12 @@ def corpus(texts: int) -> list[str]:
              "broke plays closed two days time work light").split()
     generator = torch.Generator().manual_seed(0)
     lengths = (torch.randn(texts, generator=generator) * .8 + 3).exp().int().clamp(3, 250).tolist()
-    draw = lambda length: torch.randint(len(words), (length,), generator=generator).tolist()
-    return [" ".join(words[index] for index in draw(length)) for length in lengths]
+    draws = (torch.randint(len(words), (length,), generator=generator) for length in lengths)
+    return [" ".join(words[index] for index in drawn) for drawn in draws]
 
 
 def forwards(models: Models, inputs: dict[str, torch.Tensor]) -> dict[str, Callable]:
+    "Return a function for each model that runs it on a batch."
     return {name: lambda model=model: model(**inputs) for name, model in models.items()}
 
 
@@ -213,11 +215,10 @@ def serve_training(row: str, library: str) -> None:
 
 def training_side_by_side(row: str, pairs: int) -> tuple[Times, dict[str, float]]:
     "Return the seconds of steps, and the growth in memory; each library has a process of its own."
-    start = lambda library: subprocess.Popen(
-        [sys.executable, "-c", f"from tools.bench import serve_training as serve; "
-                               f"serve({row!r}, {library!r})"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    programs = {library: start(library) for library in ("theirs", "ours")}
+    code = "import sys; from tools.bench import serve_training; serve_training(*sys.argv[1:])"
+    programs = {library: subprocess.Popen([sys.executable, "-c", code, row, library], text=True,
+                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
+                for library in ("theirs", "ours")}
 
     def turn(library: str) -> float:
         print(file=programs[library].stdin, flush=True)
@@ -262,6 +263,7 @@ def ratio(times: Times, name: str, to: str = "theirs") -> float:
 
 
 def milliseconds(values: list[float]) -> str:
+    "Return the median of some seconds as milliseconds, with a decimal if it's below 100."
     value = median(values) * 1000
     return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
@@ -269,10 +271,10 @@ def milliseconds(values: list[float]) -> str:
 def machine() -> str:
     "Name the processor, its special units for matrices, and the versions."
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    found = re.search(r"model name\s*: (.*)", info)
-    processor = found[1] if found else platform.processor() or platform.machine()
+    named = re.search(r"model name\s*: (.*)", info)
+    processor = named[1] if named else platform.processor() or platform.machine()
     units = ("amx_bf16", "amx_tile", "avx512_bf16", "avx512f", "avx2")
-    units = ", ".join(name for name in units if re.search(rf"\b{name}\b", info))
+    units = ", ".join(name for name in units if name in info.split())
     return (f"{processor} ({units or 'unknown units'}), {torch.get_num_threads()} threads, "
             f"Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}, "
             f"transformers {transformers.__version__}, "
@@ -293,8 +295,8 @@ def table(results: dict) -> str:
         times = results[key]
         cells = [name, milliseconds(times["theirs"])]
         for way in ("ours", "prepacked"):
-            if way in times: cells += [milliseconds(times[way]), f"{ratio(times, way):.2f}"]
-            else: cells += ["–", "–"]
+            cells += ([milliseconds(times[way]), f"{ratio(times, way):.2f}"] if way in times
+                      else ["–", "–"])
         cells += [str(goal), "yes" if best(times) <= goal else "no"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -304,7 +306,8 @@ def roofline(results: dict) -> str:
     "Return what fraction of the machine's rate each way reaches, as a Markdown table."
     config = BertConfig.from_pretrained(CHECKPOINT)
     lines = ["| work | the machine | theirs | ours | prepacked |", "|---|--:|--:|--:|--:|"]
-    for key in [key for key in ("full", "half", "full bf16", "half bf16") if key in results]:
+    for key in ("full", "half", "full bf16", "half bf16"):
+        if key not in results: continue
         rough = key.endswith("bf16")
         rate = multiply_rate(torch.bfloat16 if rough else torch.float32)
         work = operations(batch(32, 128, key.startswith("half")), config)
@@ -340,7 +343,9 @@ def draw(results: dict, path: Path) -> None:
     fig.savefig(path, dpi=130, bbox_inches="tight")
 
 
-def plain_name(key: str) -> str: return ROWS[key][0].removesuffix(", against float32")
+def plain_name(key: str) -> str:
+    "Return what a row measures, without what it's compared with."
+    return ROWS[key][0].removesuffix(", against float32")
 
 
 def comparison(results: dict) -> str:

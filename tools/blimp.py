@@ -1,6 +1,6 @@
 """Score minimal pairs of BLiMP with a masked-language model: python -m tools.blimp FOLDER PAIRS.
 
-A pair (Warstadt et al. 2020) is right if the good sentence has the higher pseudo-log-likelihood:
+A pair (Warstadt et al. 2020) is correct if the good sentence has the higher pseudo-log-likelihood:
 mask each token in turn, and add up the log-probabilities of what was there (Salazar et al. 2020).
 """
 
@@ -8,6 +8,7 @@ import argparse
 import json
 from collections import defaultdict
 from pathlib import Path
+from statistics import fmean
 
 import torch
 
@@ -18,23 +19,23 @@ from tinybert.training import in_mode
 @torch.no_grad()
 def log_likelihoods(model, tokenizer, sentences: list[str], size: int = 256) -> list[float]:
     "Return the pseudo-log-likelihood of each sentence."
-    rows, places, owners = [], [], []
+    rows, positions, owners = [], [], []
     for owner, ids in enumerate(tokenizer(sentences)["input_ids"]):
-        for place in range(1, len(ids) - 1):
+        for position in range(1, len(ids) - 1):
             rows.append(ids)
-            places.append(place)
+            positions.append(position)
             owners.append(owner)
     sums, order = torch.zeros(len(sentences)), sorted(range(len(rows)), key=lambda i: len(rows[i]))
     with in_mode(model, training=False):
         for start in range(0, len(order), size):
             chosen = order[start:start + size]
             batch = tokenizer.pad({"input_ids": [rows[i] for i in chosen]}, return_tensors="pt")
-            each, place = torch.arange(len(chosen)), torch.tensor([places[i] for i in chosen])
+            each, position = torch.arange(len(chosen)), torch.tensor([positions[i] for i in chosen])
             labels = torch.full_like(batch["input_ids"], -100)
-            labels[each, place] = batch["input_ids"][each, place]
-            batch["input_ids"][each, place] = tokenizer.mask_token_id
+            labels[each, position] = batch["input_ids"][each, position]
+            batch["input_ids"][each, position] = tokenizer.mask_token_id
             logits = model(**batch, labels=labels).logits  # (N, V): the masked positions alone
-            found = logits.log_softmax(-1).gather(1, labels[each, place, None])[:, 0]
+            found = logits.log_softmax(-1).gather(1, labels[each, position, None])[:, 0]
             sums.index_add_(0, torch.tensor([owners[i] for i in chosen]), found)
     return sums.tolist()
 
@@ -44,14 +45,9 @@ def score(model, tokenizer, pairs: Path, every: int = 1) -> dict[str, float]:
     rows = [json.loads(line) for line in pairs.read_text().splitlines()][::every]
     good = log_likelihoods(model, tokenizer, [row["good"] for row in rows])
     bad = log_likelihoods(model, tokenizer, [row["bad"] for row in rows])
-    right = defaultdict(list)
-    for row, better, worse in zip(rows, good, bad): right[row["paradigm"]].append(better > worse)
-    return {name: sum(found) / len(found) for name, found in sorted(right.items())}
-
-
-def mean(accuracies: dict[str, float]) -> float:
-    "Return the mean over the paradigms."
-    return sum(accuracies.values()) / len(accuracies)
+    correct = defaultdict(list)
+    for row, better, worse in zip(rows, good, bad): correct[row["paradigm"]].append(better > worse)
+    return {name: fmean(found) for name, found in sorted(correct.items())}
 
 
 def main() -> None:
@@ -62,7 +58,7 @@ def main() -> None:
     found = score(AutoModelForMaskedLM.from_pretrained(args.checkpoint),
                   AutoTokenizer.from_pretrained(args.checkpoint), args.pairs)
     for name, accuracy in found.items(): print(f"{accuracy:6.1%}  {name}")
-    print(f"{mean(found):6.1%}  all")
+    print(f"{fmean(found.values()):6.1%}  all")
 
 
 if __name__ == "__main__": main()

@@ -1,4 +1,4 @@
-"Read settings.ini and put the course's links on its pages."
+"Read settings.ini, fill in its addresses, and put the course's links on its pages."
 
 import os, re, subprocess, sys
 from configparser import ConfigParser
@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parent.parent
 LABELS = {"forum": "Ask a question", "colab": "Open in Colab", "studio_lab": "Open in Studio Lab"}
-ELSEWHERE = ("colab", "studio_lab")  # where a page needs its setup cell, for which only settings.ini counts
+ELSEWHERE = ("colab", "studio_lab", "install")  # they bring a page and its package together: only settings.ini counts
 
 
 def settings() -> dict[str, str]:
@@ -35,14 +35,29 @@ def repo() -> str:
     return name
 
 
+def address(
+    setting: str,  # an address in settings.ini, such as "colab"
+    notebook: str | Path = "",  # path below the root of the repository, such as nbs/00_config.ipynb
+) -> str:
+    "Return an address, without a slash at its end, or an empty string if it needs a repository and none is known."
+    chosen, path = settings(), Path(notebook)
+    name = chosen["repo"] if setting in ELSEWHERE else repo()
+    if not name and re.search(r"\{(repo|owner|name)\}", chosen[setting]): return ""
+    owner, _, short = name.partition("/")
+    values = {"repo": name, "owner": owner, "name": short, "branch": chosen["branch"], "title": chosen["title"],
+              "path": path.as_posix(), "page": path.stem}
+    return chosen[setting].format(**{key: quote(value) for key, value in values.items()}).rstrip("/")
+
+
 def links(
-    notebook: str | Path,  # path below the root of the repository, such as nbs/00_config.ipynb
+    notebook: str | Path,  # path below the root of the repository
 ) -> str:
     "Return the Markdown line of links for a page, without those that need a repository while none is known."
-    chosen, path = settings(), Path(notebook)
-    values = {"repo": repo(), "branch": chosen["branch"], "title": chosen["title"],
-              "path": path.as_posix(), "page": path.stem}
-    values = {name: quote(value) for name, value in values.items()}
-    known = {label: chosen[key] for key, label in LABELS.items()
-             if "{repo}" not in chosen[key] or (chosen["repo"] if key in ELSEWHERE else values["repo"])}
-    return " · ".join(f"[{label}]({url.format(**values)})" for label, url in known.items() if url)
+    urls = {label: address(setting, notebook) for setting, label in LABELS.items()}
+    return " · ".join(f"[{label}]({url})" for label, url in urls.items() if url)
+
+
+def write(path: Path, text: str):
+    "Write a file only if that changes it, so that make does nothing again for nothing."
+    if path.exists() and path.read_text(encoding="utf-8") == text: return
+    path.write_text(text, encoding="utf-8", newline="\n")

@@ -9,33 +9,26 @@ from fastcore.nbio import mk_cell
 from nbdev.config import get_config
 
 from tools import course
-from tools.course import ROOT
+from tools.course import ROOT, write
 
-SITE, CARD, PROJECT = ROOT / "nbs/site.yml", ROOT / "nbs/card.png", ROOT / "pyproject.toml"
+SITE, CARD, LLMS = ROOT / "nbs/site.yml", ROOT / "nbs/card.png", ROOT / "nbs/llms.txt"
+PROJECT = ROOT / "pyproject.toml"
 
 
 # Addresses
-
-def address() -> str:
-    "Return the site's address, without a slash at its end, or an empty string while no repository is known."
-    chosen, name = course.settings(), course.repo()
-    if not name and re.search(r"\{(repo|owner|name)\}", chosen["site"]): return ""
-    owner, _, short = name.partition("/")
-    return chosen["site"].format(repo=name, owner=owner, name=short).rstrip("/")
-
 
 def site() -> dict:
     "Return what Quarto should know of the repository and of the site's address, without an empty one."
     config = get_config(ROOT)
     website = {"title": course.settings()["title"], "description": config.description}
-    if url := address():
+    if url := course.address("site"):
         card = {"image": f"/{CARD.name}", "image-alt": f"{website['title']}: {config.description}"}
         website |= {"site-url": url, "open-graph": card, "twitter-card": card | {"card-style": "summary_large_image"}}
     if name := course.repo():
         website |= {"repo-url": f"https://github.com/{name}", "repo-branch": course.settings()["branch"],
                     "repo-subdir": config.nbs_path.name, "repo-actions": ["edit", "source", "issue"]}
-    project = {"output-dir": config.doc_path.name} | ({"resources": [CARD.name]} if url else {})
-    return {"project": project, "website": website}
+    resources = [LLMS.name, CARD.name] if url else [LLMS.name]
+    return {"project": {"output-dir": config.doc_path.name, "resources": resources}, "website": website}
 
 
 def urls() -> dict[str, str]:
@@ -43,7 +36,7 @@ def urls() -> dict[str, str]:
     name = course.settings()["repo"]
     if not name: return {}
     source = f"https://github.com/{name}"
-    return {"Homepage": address(), "Repository": source, "Issues": f"{source}/issues",
+    return {"Homepage": course.address("site"), "Repository": source, "Issues": f"{source}/issues",
             "Changelog": f"{source}/blob/{course.settings()['branch']}/CHANGELOG.md"}
 
 
@@ -55,6 +48,28 @@ def with_urls(project: str) -> str:
     return project.replace("[project.optional-dependencies]", f"[project.urls]\n{lines}\n[project.optional-dependencies]", 1)
 
 
+def entry(page: str) -> str:
+    "Return a line of llms.txt: a page's title, the address of its Markdown, and what it promises."
+    path = ROOT / "nbs" / page
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb": text = "".join(json.loads(text)["cells"][0]["source"])
+    title, promise = re.match(r"(?:# |---\ntitle: )(.*)\s+(?:(?:> |description: )(.*))?", text).groups()
+    html = re.sub(r"\b\d+_", "", Path(page).with_suffix(".html").as_posix())  # as nbdev names it
+    address = f"{html}.md" if path.suffix == ".ipynb" else html
+    return f"- [{title}]({'/'.join(filter(None, (course.address('site'), address)))})" + f": {promise}" * bool(promise)
+
+
+def llms() -> str:
+    "Return what language models read first (llmstxt.org): the pages of the sidebar."
+    sidebar = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))["website"]["sidebar"]["contents"]
+    lines = [f"# {course.settings()['title']}", f"> {get_config(ROOT).description}"]
+    for part in sidebar:
+        if isinstance(part, str): continue  # the home page, which says the same at length
+        pages = [page if isinstance(page, str) else page["href"] for page in part["contents"]]
+        lines += [f"## {part['section']}", "\n".join(map(entry, pages))]
+    return "\n\n".join(lines) + "\n"
+
+
 def draw_card():
     "Draw the picture that other sites show beside a link to this one."
     from matplotlib.figure import Figure
@@ -62,11 +77,6 @@ def draw_card():
     figure.text(0.07, 0.6, course.settings()["title"], color="white", size=80, weight="bold")
     figure.text(0.07, 0.32, get_config(ROOT).description, color="#e5e5e5", size=26, wrap=True)
     figure.savefig(CARD)
-
-
-def write(path: Path, text: str):
-    "Write a file only if that changes it, so that make builds no page for nothing."
-    if not path.exists() or path.read_text(encoding="utf-8") != text: path.write_text(text, encoding="utf-8")
 
 
 # Pages
@@ -132,4 +142,5 @@ if __name__ == "__main__":
     if "--project" in sys.argv[1:]: write(PROJECT, with_urls(PROJECT.read_text(encoding="utf-8")))
     else:
         write(SITE, yaml.safe_dump(site(), sort_keys=False, allow_unicode=True))
-        if address(): draw_card()
+        write(LLMS, llms())
+        if course.address("site"): draw_card()

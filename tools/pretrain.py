@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from statistics import fmean
 
 import torch
 import torch.nn.functional as F
@@ -291,7 +292,7 @@ def main() -> None:
 
     def report() -> dict:
         found = evaluate(model, some, top=(1, 5))
-        if args.pairs: found["blimp"] = blimp.mean(blimp.score(model, tokenizer, args.pairs, 3))
+        if args.pairs: found["blimp"] = fmean(blimp.score(model, tokenizer, args.pairs, 3).values())
         show(**found)
         return found
 
@@ -313,7 +314,7 @@ def main() -> None:
         print(name)
         show(**found)
     if args.pairs:
-        show(blimp=blimp.mean(blimp.score(model, tokenizer, args.pairs)))
+        show(blimp=fmean(blimp.score(model, tokenizer, args.pairs).values()))
 
 
 if __name__ == "__main__": main()

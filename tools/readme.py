@@ -26,6 +26,8 @@ def notebook():
     procs = [hide_line, filter_stream_, strip_ansi, rm_header_dash, rm_export, clean_magics, hide_]
     nb = nbformat.reads(nb2str(NBProcessor(INDEX, procs, process=True).nb), as_version=4)
     nb.metadata["language_info"] = {"name": "python"}  # nbdev-clean strips it; the exporter marks code with it
+    for cell in nb.cells:  # GitHub runs no script of a README
+        if "outputs" in cell: cell.outputs = [each for each in cell.outputs if "text/html" not in each.get("data", {})]
     kinds = {kind for cell in nb.cells for output in cell.get("outputs", []) for kind in output.get("data", {})}
     if any(kind.startswith("image/") for kind in kinds):
         raise SystemExit("readme: a cell of nbs/index.ipynb draws a picture; save it below nbs/ and show it as ![text](file)")

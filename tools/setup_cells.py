@@ -1,4 +1,5 @@
-"Write the setup cell of each page from settings.ini: it brings what the page imports and a machine lacks."
+"""Set up the cells of each page: the setup cell, from settings.ini, brings what the page imports and a machine lacks,
+and the code that draws a picture is folded."""
 
 import ast, json, re, textwrap
 from importlib.metadata import requires
@@ -6,8 +7,9 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from tools.course import ROOT, settings
+from tools.course import ROOT, address, write
 
+FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form"}  # the first is JupyterLab's, the second Colab's
 BASE = ("tinybert", "fastcore", "matplotlib")  # for every page: checks and pictures need the last two
 KNOWN = """\
 #| hide
@@ -29,11 +31,11 @@ UNKNOWN = """\
 # Written by tools/setup_cells.py: says what to do where an import would fail.
 from importlib.util import find_spec
 
-needed = ({needed})
-missing = ", ".join(name for name in needed if not find_spec(name))
-if missing:
-    raise ImportError(f"There's no {{missing}} here: run `make lab` in the folder that has the "
-                      "course's Makefile, and open this page there.")"""
+if missing := [name for name in (
+    {needed}
+) if not find_spec(name)]:
+    raise ImportError(f"There's no {{', '.join(missing)}} here: run `make lab` in the folder "
+                      "that has the course's Makefile, and open this page there.")"""
 
 
 def pages() -> list[Path]:
@@ -60,20 +62,13 @@ def packages() -> dict[str, str]:
     return {each.name.replace("-", "_"): f"{each.name}{each.specifier}" for each in extras}
 
 
-def source() -> str:
-    "Return the address that pip installs the package from, or an empty string if none is known."
-    chosen = settings()
-    known = chosen["repo"] or "{repo}" not in chosen["install"]
-    return chosen["install"].format(repo=chosen["repo"], branch=chosen["branch"]) if known else ""
-
-
 def setup_cell(notebook: dict) -> str:
     "Return the code of a notebook's setup cell."
     offered, used = packages(), imported(notebook)
     names = [*BASE, *sorted(used & offered.keys() - set(BASE))]
     listed = ", ".join(f'"{name}"' for name in names)
-    if not source(): return UNKNOWN.format(needed=textwrap.fill(listed, 88).replace("\n", "\n" + " " * 10))
-    wanted = offered | {"tinybert": f"tinybert @ {source()}"}
+    if not (source := address("install")): return UNKNOWN.format(needed=textwrap.fill(listed, 84).replace("\n", "\n    "))
+    wanted = offered | {"tinybert": f"tinybert @ {source}"}
     return KNOWN.format(needed="\n".join(f'    "{name}": "{wanted[name]}",' for name in names))
 
 
@@ -86,11 +81,18 @@ def with_setup(notebook: dict) -> dict:
     return {**notebook, "cells": [*cells[:first], cell, *cells[first:]]}
 
 
+def with_folds(notebook: dict) -> dict:
+    "Return a notebook that folds in JupyterLab and Colab what the site leaves out: code that draws, hidden cells."
+    def folded(cell: dict) -> dict:
+        aside = cell["cell_type"] == "code" and re.search(r"(?m)^#\| (echo: false|hide)$", "".join(cell["source"]))
+        return {**cell, "metadata": cell["metadata"] | FOLDED} if aside else cell
+    return {**notebook, "cells": [folded(cell) for cell in notebook["cells"]]}
+
+
 def main():
     for path in pages():
-        old = path.read_text(encoding="utf-8")
-        new = json.dumps(with_setup(json.loads(old)), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-        if new != old: path.write_text(new, encoding="utf-8", newline="\n")
+        notebook = with_folds(with_setup(json.loads(path.read_text(encoding="utf-8"))))
+        write(path, json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__": main()
