@@ -27,6 +27,12 @@ CUT = """() => {
             const { overflowX, textOverflow, display } = getComputedStyle(element);
             const box = element.getBoundingClientRect();
             const name = `${element.tagName}.${element.getAttribute('class') ?? ''}`;
+            if (element.ownerSVGElement) {
+                const frame = element.ownerSVGElement.getBoundingClientRect();
+                if (element.tagName === 'text' && box.width && (box.left < frame.left - 1 || box.right > frame.right + 1))
+                    cut.push(`in a picture: ${element.textContent}`);
+                continue;
+            }
             if (box.width <= 1 || display === 'inline' || ['CANVAS', 'STYLE', 'SCRIPT'].includes(element.tagName)) continue;
             if (['IMG', 'svg'].includes(element.tagName) && (box.left < 0 || box.right > innerWidth + 1))
                 cut.push(`${name}: from ${box.left} to ${box.right}`);
@@ -67,7 +73,7 @@ def viewer_page(path: Path, theme: str) -> str:
     exporter = HTMLExporter(template_name="lab", theme=theme, mathjax_url=nothing, require_js_url=nothing, jquery_url=nothing)
     exporter.register_preprocessor(TagRemovePreprocessor(remove_input_tags={"hidden"}), enabled=True)
     wraps = ("<style>.jp-Notebook pre { white-space: pre-wrap; } .jp-Cell { overflow-wrap: break-word; } "
-             ".jp-OutputArea-child, .jp-RenderedMarkdown { overflow-x: auto; }</style>")
+             ".jp-OutputArea-child, .jp-OutputArea-output { display: block; overflow-x: auto; }</style>")
     return exporter.from_notebook_node(notebook)[0].replace("</head>", wraps + "</head>", 1)  # the template cuts long lines off
 
 
@@ -127,9 +133,15 @@ def site_page(path: Path, theme: str) -> str:
     return f'{head}<body class="quarto-{theme}"><main>{processed(path)}</main>'
 
 
+def has_picture(cell) -> bool:
+    "Tell whether a cell's stored output is a picture."
+    stored = [output.get("data", {}) for output in cell.get("outputs", [])]
+    return any("image/png" in data or "tinybert-picture" in "".join(data.get("text/html", "")) for data in stored)
+
+
 def pictures(path: Path) -> set[str]:
-    "Return the cells of a notebook that describe a picture."
-    return {f"cell-id={cell.id}" for cell in read_nb(path).cells if "#| fig-alt:" in cell.source}
+    "Return the cells of a notebook whose stored output is a picture."
+    return {f"cell-id={cell.id}" for cell in read_nb(path).cells if has_picture(cell)}
 
 
 # Colors

@@ -12,7 +12,7 @@ import urllib.request
 
 import nbformat
 import pytest
-from pages import DESKTOP, PICTURES, ROOT
+from pages import DESKTOP, PICTURES, ROOT, has_picture
 from playwright.sync_api import expect
 
 LONG = 240_000  # milliseconds: the kernel imports torch, perhaps on a busy machine
@@ -119,7 +119,7 @@ def test_run_all_cells(jupyterlab, open_page, shoot):  # pages close before the 
         expect(page.locator("body")).to_have_attribute("data-jp-theme-light", str(theme == "light").lower(), timeout=LONG)
         shown = page.locator(".jp-Notebook .jp-Cell")
         drawn = [seen for _, seen, _ in shown.evaluate_all(PICTURES)]
-        assert [cell.id for cell, seen in zip(cells, drawn, strict=True) if "#| fig-alt:" in cell.source and not seen] == []
+        assert [cell.id for cell, seen in zip(stored, drawn, strict=True) if has_picture(cell) and not seen] == []
         code = shown.evaluate_all("all => all.map(cell => !!cell.querySelector('.jp-InputArea-editor')?.checkVisibility())")
         assert [cell.id for cell, visible in zip(cells, code, strict=True) if visible == is_hidden(cell) and cell.cell_type == "code"] == []
         assert page.locator(".jp-Dialog, .Toastify__toast").count() == 0
