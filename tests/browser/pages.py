@@ -135,8 +135,8 @@ def site_page(path: Path, theme: str) -> str:
 
 def has_picture(cell) -> bool:
     "Tell whether a cell's stored output is a picture."
-    stored = [output.get("data", {}) for output in cell.get("outputs", [])]
-    return any("image/png" in data or "tinybert-picture" in "".join(data.get("text/html", "")) for data in stored)
+    stored = [output.get("data", {}) for output in cell.get("outputs", [])]  # HTML without the class is a table or a view
+    return any("tinybert-picture" in "".join(data["text/html"]) if "text/html" in data else "image/png" in data for data in stored)
 
 
 def pictures(path: Path) -> set[str]:
