@@ -30,8 +30,7 @@ test: setup  ## run all tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-browser: have-chromium setup  ## run the tests in a real browser (needs Chromium)
-	$(BIN)/pip install -q -c constraints.txt -e ".[browser]"
-	@$(BIN)/python -m pytest tests/browser
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/browser
 
 have-chromium:
 	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null \

@@ -278,25 +278,6 @@ def test_symptoms_are_those_that_the_page_prints():
 # Fitting a screen
 
 STYLES = re.sub(r"/\*.*?\*/", "", (ROOT / "nbs/styles.css").read_text(encoding="utf-8"), flags=re.S)
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-WIDE = """<main><p><img width="1600" height="400" src="data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="></p>
-<p>Some text with <code>{long}</code> in it.</p><pre><code>{long} = {long}</code></pre>
-<table><tr>{cells}</tr></table></main>"""
-
-
-@pytest.mark.skipif(not CHROMIUM, reason="needs a browser: apt-get install chromium")
-@pytest.mark.parametrize("width", [390, 1280])
-def test_no_page_scrolls_sideways(width, tmp_path):
-    body = WIDE.format(long="x" * 400, cells="<td>ModernBertForSequenceClassification</td>" * 12)
-    (tmp_path / "page.html").write_text(f"<!doctype html><style>body {{ margin: 8px }} {STYLES}</style>{body}")
-    (tmp_path / "frame.html").write_text(f"""<body style="margin:0"><iframe src="page.html" style="width:{width}px; height:900px; border:0"
-        onload="const page = this.contentDocument, wide = name => page.querySelector(name).getBoundingClientRect().width;
-        document.title = [page.documentElement.scrollWidth, wide('img'), wide('table'), wide('pre'), page.querySelector('table').scrollWidth]"></iframe>""")
-    dom = subprocess.run([CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--allow-file-access-from-files",
-                          f"--user-data-dir={tmp_path}/profile", "--window-size=1400,900", "--virtual-time-budget=2000", "--dump-dom",
-                          (tmp_path / "frame.html").as_uri()], capture_output=True, text=True, timeout=120).stdout
-    page, image, table, code, inside = map(float, re.search(r"<title>([\d.,]+)</title>", dom)[1].split(","))
-    assert page == width and max(image, table, code) <= width - 16 < inside
 
 
 def rules() -> dict[str, dict[str, str]]:
@@ -309,7 +290,7 @@ def rules() -> dict[str, dict[str, str]]:
 
 
 def test_styles_keep_pictures_tables_and_code_within_the_page():
-    "What the browser shows above, for machines without one."
+    "What tests/browser looks at, for machines without a browser."
     styles = rules()
     assert styles["main table col"]["width"] == "auto !important", "else dashes decide"
     assert styles["main img"]["max-width"] == "100%" and styles["main table"]["overflow-x"] == "auto"

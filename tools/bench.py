@@ -6,18 +6,19 @@ from pathlib import Path
 from statistics import median
 from typing import Callable
 
-import matplotlib
 import torch
 import transformers
+from matplotlib.figure import Figure
 from sentence_transformers import SentenceTransformer
 
 import tinybert
 from tinybert import AutoTokenizer, BertConfig, BertModel, Checkpoint, embed, read_pooling
+from tinybert.drawing import FILLS, INKS, picture
 from tinybert.training import has_bf16, train
 from tools.course import ROOT
 from tools.prepack import prepack
 
-PAGE, PICTURE = ROOT / "nbs/benchmarks.md", ROOT / "nbs/benchmarks.png"
+PAGE, PICTURE = ROOT / "nbs/benchmarks.md", ROOT / "nbs/benchmarks.svg"
 CHECKPOINT = "sentence-transformers/all-MiniLM-L6-v2"
 FOLDER = Checkpoint(CHECKPOINT).find("config.json").parent
 Times = dict[str, list[float]]  # name of a contender → its seconds, turn by turn
@@ -320,27 +321,26 @@ def roofline(results: dict) -> str:
 
 def draw(results: dict, path: Path) -> None:
     "Write the ratios as a bar chart."
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    fig, ax = plt.subplots(figsize=(8.4, 5.4), facecolor="white")
+    figure = Figure(figsize=(8, 5.4), layout="constrained")
+    ax = figure.subplots()
     rows = {key: row for key, row in ROWS.items() if key in results}
     for row, (key, (name, goal)) in enumerate(rows.items()):
-        for shift, way, color in ((-.2, "ours", "#3b6ea5"), (.2, "prepacked", "#7fae6b")):
+        for shift, way, color in ((-.2, "ours", "blue"), (.2, "prepacked", "green")):
             if way not in results[key]: continue
             value = ratio(results[key], way)
-            ax.barh(row + shift, value, height=.38, color=color, label=way if row == 2 else None)
+            ax.barh(row + shift, value, .38, color=FILLS[color], ec=INKS[color],
+                    label=way if row == 2 else None)
             end = max(value, goal) if value < goal < value + .07 else value  # beside the red line
-            ax.text(end + .01, row + shift, f"{value:.2f}", va="center", fontsize=8,
-                    bbox=dict(fc="white", ec="none", pad=.5))
-        ax.plot([goal, goal], [row - .45, row + .45], color="#c0504d", lw=2,
+            ax.text(end + .01, row + shift, f"{value:.2f}", va="center", fontsize=9)
+        ax.plot([goal, goal], [row - .45, row + .45], color=INKS["red"], lw=2,
                 label="goal" if row == 2 else None)
-    ax.axvline(1, color="#888", lw=1, ls="--")
+    ax.axvline(1, color=INKS["grey"], lw=1, ls="--")
     ax.set_yticks(range(len(rows)), [name for name, goal in rows.values()], fontsize=9)
     ax.invert_yaxis()
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
-    ax.set_xlabel("time / time of transformers or sentence-transformers (dashed: equal)")
-    fig.savefig(path, dpi=130, bbox_inches="tight")
+    ax.set_xlabel("time / time of theirs (dashed: equal)")
+    picture(figure, "The ratios of the table below as bars.").save(path)
 
 
 def plain_name(key: str) -> str:
@@ -401,7 +401,7 @@ A ratio below 1 means that we're faster. In each row, the programs took turns, o
 
 All of them run [all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2) on the processor. 32 × 128 is a batch of 32 texts, the longest of 128 tokens. The goals were set on a machine with AMX units, which are fast in bfloat16.
 
-![Bars: for each row of the table below, the time of ours and of ours prepacked divided by the time of theirs; a red line marks the goal.](benchmarks.png)
+![Bars: for each row of the table below, the time of ours and of ours prepacked divided by the time of theirs; a red line marks the goal.](benchmarks.svg)
 
 {table}
 

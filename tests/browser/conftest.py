@@ -21,17 +21,18 @@ def browser():
 
 @pytest.fixture
 def open_page(browser):
-    "Return a function that shows HTML; when the test is over, nothing may have gone wrong and no other host been asked."
+    "Return a function that shows HTML or a server's page; in the end nothing may have gone wrong and no other host been asked."
     contexts, trouble = [], []
 
-    def make(html: str, size: tuple[int, int] = DESKTOP, **options) -> Page:
+    def make(html: str = "", size: tuple[int, int] = DESKTOP, server: str = "", **options) -> Page:
         contexts.append(context := browser.new_context(viewport=dict(zip(("width", "height"), size)), **options))
-        page = context.new_page()
-        page.on("console", lambda message: trouble.append(message.text) if message.type in ("error", "warning") else None)
+        page, own = context.new_page(), ("data:", "about:", *((server, f"blob:{server}") if server else ()))
+        counts = ("error",) if server else ("error", "warning")  # JupyterLab warns of its own plugins
+        page.on("console", lambda message: trouble.append(message.text) if message.type in counts else None)
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on("dialog", lambda dialog: (trouble.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: trouble.append(request.url) if not request.url.startswith(("data:", "about:")) else None)
-        page.set_content(html)
+        page.on("request", lambda request: trouble.append(request.url) if not request.url.startswith(own) else None)
+        if html: page.set_content(html)
         return page
 
     yield make
@@ -44,5 +45,5 @@ def shoot(request):
     "Return a function that keeps a screenshot under the test's name."
     def save(page: Page, name: str = "") -> None:
         SHOTS.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=SHOTS / f"{request.node.name}{name and f'-{name}'}.png", full_page=True)
+        page.screenshot(path=SHOTS / f"{request.node.name}{name and f'-{name}'}.jpg", full_page=True, type="jpeg", quality=70)
     return save
