@@ -197,6 +197,16 @@ def test_sources_are_folded():
     assert not any("code-fold: show" in cell.source for cell in cells)
 
 
+@pytest.mark.parametrize("name", ["nbs/14_view.ipynb", "nbs/02_attention.ipynb"])
+def test_what_code_shows_brings_no_script_from_another_host(name):
+    "Quarto adds require.js and jQuery to a page with an output of the type text/html, but not for a raw block."
+    shown = [output["data"] for cell in processed(name) for output in cell.get("outputs", []) if "data" in output]
+    raw = [data["text/markdown"] for data in shown if data.get("text/markdown", "").startswith("````{=html}\n<")]
+    assert raw and not any("text/html" in data for data in shown) and all(block.endswith(">\n````") for block in raw)
+    drawn = [block for block in raw if "tinybert-picture" in block]
+    assert drawn and all("<svg role=" in block and "<img" not in block for block in drawn)
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_code_that_draws_and_hidden_cells_are_folded_in_jupyterlab_and_in_colab(name):
     "The tool that folds them changes nothing else."

@@ -401,7 +401,7 @@ A ratio below 1 means that we're faster. In each row, the programs took turns, o
 
 All of them run [all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2) on the processor. 32 × 128 is a batch of 32 texts, the longest of 128 tokens. The goals were set on a machine with AMX units, which are fast in bfloat16.
 
-![Bars: for each row of the table below, the time of ours and of ours prepacked divided by the time of theirs; a red line marks the goal.](benchmarks.svg)
+<img src="benchmarks.svg" alt="Bars: for each row of the table below, the time of ours and of ours prepacked divided by the time of theirs; a red line marks the goal.">
 
 {table}
 

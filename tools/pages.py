@@ -107,6 +107,12 @@ class Reference(MarkdownRenderer):
         return f"{'#' * self.title_level} {self.nm}\n\n{text}"
 
 
+def raw_html(html: str) -> str:
+    "Return HTML as a raw block, without a picture's PNG. As an output of its own, it brings scripts from another host."
+    html = re.sub(r'(?s)(<div class="tinybert-picture"><style>.*?</style>)<img [^>]*>', r"\1", html)
+    return f"````{{=html}}\n{html}\n````"
+
+
 class CourseLinks:
     "Put the line of links under a page's title, fold sources, box the cells for the network, make nbdev's links relative."
     def __init__(self, nb):
@@ -120,6 +126,7 @@ class CourseLinks:
                                                     "#| code-fold: true\n#| code-summary: \"Source\"")
             for data in (output["data"] for output in cell.get("outputs", []) if "data" in output):
                 if "text/markdown" in data: data["text/markdown"] = self.mend("".join(data["text/markdown"]))
+                if "text/html" in data: data["text/markdown"] = raw_html("".join(data.pop("text/html")))
             cells += self.boxed(cell)
         if line := course.links(self.path):  # cell 0 is the title, as front matter
             cells.insert(1, mk_cell(f"::: {{.course-links}}\n{line}\n:::", "markdown"))

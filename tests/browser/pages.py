@@ -86,21 +86,21 @@ body.quarto-dark { background: #222; color: #fff; } .quarto-dark a { color: #00b
 .anchor-link { display: none; }"""
 
 
+RAW = re.compile(r"(?s)````\{=html\}\n(.*)\n````")  # as tools.pages writes what code shows as HTML
+
+
 def as_html(markdown: str) -> str:
     "Return Markdown as HTML, with Quarto's fenced divs."
     markdown = re.sub(r'(?m)^::: *\{\.([\w-]+)(?: title="(.+)")?\}$', r'\n<div class="callout \1"><b>\2</b>\n\n', markdown)
     return markdown2html(re.sub(r"(?m)^:::$", "\n</div>\n", markdown))
 
 
-def output_html(output, alt: str) -> str:
+def output_html(output) -> str:
     "Return an output as HTML."
     if output.output_type == "stream": return f"<pre><code>{html.escape(''.join(output.text))}</code></pre>"
     data = {kind: "".join(value) for kind, value in output.data.items() if isinstance(value, (str, list))}
-    if "text/html" in data: return data["text/html"]
+    if raw := RAW.fullmatch(data.get("text/markdown", "")): return raw[1]
     if "text/markdown" in data: return as_html(data["text/markdown"])
-    if "image/png" in data:
-        size = output.metadata.get("image/png", {})
-        return f'<img src="data:image/png;base64,{data["image/png"]}" alt="{html.escape(alt)}" width="{size.get("width", "")}">'
     return f"<pre><code>{html.escape(data['text/plain'])}</code></pre>"
 
 
@@ -110,7 +110,7 @@ def cell_html(cell) -> str:
     if cell.cell_type == "markdown": return as_html(cell.source)
     says = {name: value.strip('"') for name, value in re.findall(r"(?m)^#\| *([\w-]+): *(.*)$", cell.source)}
     code = re.sub(r"(?m)^#\|.*\n?", "", cell.source).strip()
-    outputs = "".join(output_html(output, says.get("fig-alt", "")) for output in cell.get("outputs", []))
+    outputs = "".join(map(output_html, cell.get("outputs", [])))
     source = f'<div class="sourceCode"><pre class="sourceCode python"><code>{html.escape(code)}</code></pre></div>'
     if "code-fold" in says: source = f"<details open><summary>{says['code-summary']}</summary>{source}</details>"
     if says.get("echo") == "false" or not code: source = ""
@@ -136,7 +136,7 @@ def site_page(path: Path, theme: str) -> str:
 def has_picture(cell) -> bool:
     "Tell whether a cell's stored output is a picture."
     stored = [output.get("data", {}) for output in cell.get("outputs", [])]  # HTML without the class is a table or a view
-    return any("tinybert-picture" in "".join(data["text/html"]) if "text/html" in data else "image/png" in data for data in stored)
+    return any("tinybert-picture" in "".join(data.get("text/html", "")) for data in stored)
 
 
 def pictures(path: Path) -> set[str]:

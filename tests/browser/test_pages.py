@@ -8,7 +8,6 @@ PACKAGE = [ROOT / f"nbs/{name}.ipynb" for name in ("index", "02_attention", "06_
 CASES = [(viewer_page, path) for path in LESSONS] + [(site_page, path) for path in LESSONS + PACKAGE]
 
 
-@pytest.mark.filterwarnings("ignore:Found cells containing imports and other code")  # nbdev runs a page's imports
 @pytest.mark.parametrize("look, path", [pytest.param(look, path, id=f"{look.__name__}-{path.stem}") for look, path in CASES])
 def test_a_page_fits_its_screen(open_page, shoot, look, path):
     faults = []
