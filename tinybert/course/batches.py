@@ -967,13 +967,13 @@ def draw_truncation(
     whole = tokenizer(first, second)
     tokens = tokenizer.convert_ids_to_tokens(whole["input_ids"])
     def row(**options) -> list[Cell]:
-        kept, row = tokenizer(first, second, **options)["token_type_ids"], []
+        kept, found = tokenizer(first, second, **options)["token_type_ids"], []
         for kind, color in enumerate(("blue", "orange")):
             part = [token for token, of in zip(tokens, whole["token_type_ids"]) if of == kind]
             left = kept.count(kind) - 1  # without [SEP]
-            row += [Cell(token, color) for token in part[:left]]
-            row += [Cell("", "dashed")] * (len(part) - 1 - left) + [Cell("[SEP]", color)]
-        return row
+            found += [Cell(token, color) for token in part[:left]]
+            found += [Cell("", "dashed")] * (len(part) - 1 - left) + [Cell("[SEP]", color)]
+        return found
 
     names = "longest_first", "only_first"
     cells([row(), *(row(truncation=name, max_length=9) for name in names)], ["whole", *names],

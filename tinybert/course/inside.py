@@ -980,7 +980,7 @@ def draw_bank(
     other_sense: Tensor,  # (layers + 1,): cosine of bank at the river and bank with the loan
     to_embedding: Tensor,  # (layers + 1,): cosine of bank at the river and its own embedding
 ) -> None:
-    "Draw how the vector of bank moves through the layers, in and out of other contexts."
+    "Draw how the vector of bank changes through the layers, and how context changes it."
     with panels(1, width=5.2, height=2.5,
                 alt=("Three lines over 0 to 6 layers, all starting at a cosine of 1. The line of "
                      "river and lake stays above 0.95. The line of river and loan falls to about "
