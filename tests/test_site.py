@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import is_dataclass
 from functools import cache
 
 import pytest
@@ -13,7 +14,8 @@ from nbdev.processors import FilterDefaults
 from test_notebooks import NOTEBOOKS, ROOT, read
 from test_repository import settings  # noqa: F401 (a fixture)
 
-import tinybert
+import tinybert.encoding
+import tinybert.view
 from tools import course, pages, setup_cells
 
 QUARTO = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
@@ -188,6 +190,15 @@ def test_an_entry_of_reference_begins_with_its_heading():
     entry = pages.Reference(tinybert.BertModel.forward)._repr_markdown_()
     assert entry.startswith("### BertModel.forward\n\n```python\n") and "Tensor" in entry
     assert not re.search(r"torch\.Tensor|torch\.nn\.|tinybert\.\w+\.[A-Z]|__main__", entry)
+
+
+@pytest.mark.parametrize("kind, fields", [
+    (tinybert.view.Cell, ["text:str, # what's written in it", "shade:float=0.0, # how blue it is, from 0 to 1"]),
+    (tinybert.encoding.CharSpan, ["start:int, # index of its first character", "end:int, # index after its last character"])])
+def test_an_entry_of_a_named_tuple_has_its_fields(kind, fields):
+    entry = pages.Reference(kind)._repr_markdown_()
+    assert [line.strip() for line in entry.split("(\n")[1].split("\n)")[0].splitlines()] == fields
+    assert not is_dataclass(kind), "it passes for one only while its entry is made"
 
 
 def test_sources_are_folded():

@@ -114,6 +114,12 @@ def test_text_stays_text():
     assert [element[2] for element in table.named("th") + table.named("td")] == ["", ATTACK, ATTACK, ATTACK]
 
 
+def test_the_name_of_a_row_keeps_its_indentation():
+    table = Elements(Table(["", "class"], [["\u2003query of a layer", "Linear"]])._repr_html_())
+    name, = [element for element in table.named("th") if element[1]["scope"] == "row"]
+    assert name[2] == "\u2003query of a layer" and "white-space: nowrap" in name[1]["style"]
+
+
 def test_a_byte_for_each_weight_is_precise_to_half_a_step():
     torch.manual_seed(0)
     weights = (3 * torch.randn(2, 3, 20, 20)).softmax(dim=-1)

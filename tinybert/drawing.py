@@ -27,12 +27,12 @@ PAIRS = {
     "heat": {"blue": ("#2f7fd6", "#2f7fd6"), "red": ("#d0453a", "#d65a50")}}
 INKS, FILLS, HEATS = [{name: light for name, (light, _) in PAIRS[use].items()} for use in PAIRS]
 DARK = {light: dark for pairs in PAIRS.values() for light, dark in pairs.values()}
-DARK["#000000"] = DARK[INKS["black"]]  # what matplotlib draws in if nothing else is said
-DENSEST = .7  # how opaque a cell of a heatmap is at most
+DARK["#000000"] = DARK[INKS["black"]]  # matplotlib's default for text and axes
+DENSEST = .7  # how opaque a heatmap's cell with letters on it is at most
 
 # %% ../nbs/14_drawing.ipynb #pair-cell
 def pair_colors(svg: str) -> str:
-    "Return an SVG whose colors follow the page; raise ValueError if one has no partner for dark pages."
+    "Return an SVG whose colors follow the page; raise ValueError if one has no dark partner."
     color = r"""(?<=[ "])#[0-9a-f]{6}(?=[;"])"""
     if alone := sorted({*re.findall(color, svg)} - DARK.keys()):
         raise ValueError(f"The figure has colors without a partner for dark pages: "
@@ -68,7 +68,7 @@ class Picture:
     "Hold a picture that follows its page's colors; a notebook shows it."
     svg: str  # with both sets of colors
     png: bytes  # on white
-    alt: str  # what there is to see, for readers who don't see it
+    alt: str  # a description, for readers who can't see the picture
 
     def _repr_html_(self) -> str:
         alt, png = escape(self.alt), b64encode(self.png).decode()
@@ -81,20 +81,20 @@ class Picture:
     def save(
         self, path: str | Path,  # ends in .svg
     ) -> None:
-        "Write a file for where HTML isn't taken, such as a README; it has a ground of its own."
-        ground = f"light-dark({FILLS['white']}, {DARK[FILLS['white']]})"
-        root = f'<svg style="color-scheme: light dark; background: {ground}" '
+        "Write a file for where HTML isn't taken, such as a README; it has a background of its own."
+        background = f"light-dark({FILLS['white']}, {DARK[FILLS['white']]})"
+        root = f'<svg style="color-scheme: light dark; background: {background}" '
         Path(path).write_text(self.svg.replace("<svg ", root, 1), encoding="utf-8")
 
 # %% ../nbs/14_drawing.ipynb #draw-cell
 def picture(
     figure,  # a matplotlib Figure, drawn with the light colors of `INKS` and `FILLS`
-    alt: str,  # what there is to see, for readers who don't see it
+    alt: str,  # a description, for readers who can't see the picture
 ) -> Picture:
     "Return a figure as a `Picture`; raise ValueError if a color has no partner for dark pages."
     from matplotlib import rc_context
     svg, png = BytesIO(), BytesIO()
-    # The salt makes equal parts get equal names, so that a page changes only with its pictures.
+    # With a fixed salt, equal parts get equal ids, so a page changes only if its pictures do.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "tinybert"}):
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
     figure.savefig(png, format="png", dpi=120, facecolor="white")

@@ -55,8 +55,9 @@ class Table:
                        for name in self.header)
         rows = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row[1:]]
                 for row in self.rows]
-        body = "".join(f'<tr><th scope="row" style="{LEFT}">{escape(row[0])}</th>'
-                       f'{"".join(map(Cell.html, cells))}</tr>'
+        # A name that wrapped would lose its indentation.
+        body = "".join(f'<tr><th scope="row" style="{LEFT}; white-space: nowrap">{escape(row[0])}'
+                       f'</th>{"".join(map(Cell.html, cells))}</tr>'
                        for row, cells in zip(self.rows, rows))
         return (f'<div class="mathjax_ignore" style="overflow-x: auto"><table><thead><tr>{head}'
                 f'</tr></thead><tbody>{body}</tbody></table></div>')
@@ -70,7 +71,7 @@ class Table:
 
 # %% ../nbs/14_view.ipynb #number-cell
 def number(value: float) -> str:
-    "Return a number with two decimals, without the minus sign if that leaves zero."
+    "Return a number with two decimals, zero without a minus sign."
     text = f"{value:.2f}"
     return "0.00" if text == "-0.00" else text
 
@@ -103,7 +104,7 @@ def show_tokens(
 
 # %% ../nbs/14_view.ipynb #structure-cell
 def structure(name: str, module: nn.Module) -> tuple:
-    "Return what two neighbors must have in common to be shown as one."
+    "Return what two neighbors must have in common to be shown as one row."
     if not name.isdigit(): return (name,)  # query, key and value are alike, but not the same
     return type(module), *((part, weight.shape) for part, weight in module.named_parameters())
 

@@ -1,7 +1,9 @@
 "Prepare the site: its addresses, what stands around a page's cells, the look of an entry of reference."
 
 import json, pkgutil, re, sys
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import patch
 
 import yaml
 from fastcore.docments import MarkdownRenderer
@@ -100,7 +102,12 @@ def short_types(signature: str) -> str:
 
 class Reference(MarkdownRenderer):
     "Render an entry of `show_doc`: the heading first, so that the site lists it, and no line number."
-    def __init__(self, sym, **options): super().__init__(as_exported(sym), **options)
+    def __init__(self, sym, **options):
+        sym = as_exported(sym)
+        # fastcore reads the fields of dataclasses only, so a NamedTuple passes for one while its entry is made.
+        is_tuple = hasattr(sym, "_fields")
+        with patch.object(sym, "__dataclass_fields__", {}, create=True) if is_tuple else nullcontext():
+            super().__init__(sym, **options)
 
     def _repr_markdown_(self) -> str:
         text = re.sub(r"```python\n.*?\n```", lambda found: short_types(found[0]), super()._repr_markdown_(), flags=re.S)
