@@ -78,7 +78,7 @@ def viewer_page(path: Path, theme: str) -> str:
 
 
 BASE = """*, ::before, ::after { box-sizing: border-box; }
-body { margin: 0; font: 17px/1.5 sans-serif; background: #fff; color: #343a40; } a { color: #2761e3; }
+code { white-space: pre; } body { margin: 0; font: 17px/1.5 sans-serif; background: #fff; color: #343a40; } a { color: #2761e3; }
 main { max-width: 920px; margin: auto; padding: 0 12px; } img, svg { vertical-align: middle; }
 table { border-collapse: collapse; } td, th { padding: .5rem; border-bottom: 1px solid #8888; } pre { margin: 0 0 1rem; }
 div.sourceCode { background: #8881; padding: .4rem; margin-bottom: 1rem; } .callout { border-left: 4px solid #2780e3; padding-left: 1rem; }

@@ -25,15 +25,15 @@ def test_a_page_fits_its_screen(open_page, shoot, look, path):
 
 
 WIDE = """<p><img width="1600" height="400" src="data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="></p>
-<p>Some text with <code>{long}</code> in it.</p><pre><code>{long} = {long}</code></pre><table><tr>{cells}</tr></table>"""
+<h3>{long}</h3><p>Some text with <code>{long}</code> in it.</p><pre><code>{long} = {long}</code></pre><table><tr>{cells}</tr></table>"""
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_no_page_scrolls_sideways(open_page, size):
-    "With more than any page has: pictures shrink, code wraps, and tables scroll in themselves."
+    "With more than any page has, in the theme's styles: pictures shrink, code and headings wrap, tables scroll in themselves."
     wide = WIDE.format(long="x" * 400, cells="<td>ModernBertForSequenceClassification</td>" * 12)
     styles = (ROOT / "nbs/styles.css").read_text(encoding="utf-8")
-    page = open_page(f"<!doctype html><style>body {{ margin: 8px }} {styles}</style><main>{wide}</main>", size)
+    page = open_page(f"<!doctype html><style>body {{ margin: 8px }} code {{ white-space: pre }} {styles}</style><main>{wide}</main>", size)
     assert page.evaluate("document.documentElement.scrollWidth") == size[0]
     for name in "img", "pre", "table": assert page.locator(name).bounding_box()["width"] <= size[0] - 16
     assert page.locator("table").evaluate("node => node.scrollWidth") > size[0]
