@@ -1,10 +1,11 @@
 // Draws what `show_attention` found, in place of its static picture. Text only becomes text nodes.
 (() => {
-  // Two colors of its own, each with a contrast of at least 3 to white and to #222. Text and ground
+  // Two colors of its own, each with a contrast of at least 3 to white and to #222. Text and background
   // are the page's, so the view is light on a light page and dark on a dark one.
   const BLUE = [47, 127, 214];
   const css = `
-    :host { display: block; container-type: inline-size; margin: .5em 0; }
+    /* A container has no width of its own, and where it's a cell of a table, it gets none. */
+    :host { display: block; container-type: inline-size; min-width: min(300px, 75vw); margin: .5em 0; }
     * { box-sizing: border-box; font: inherit; color: inherit; }
     .view { --blue: ${BLUE.join(" ")}; --orange: #d0611a; font: 14px/1.4 system-ui, sans-serif;
             overflow-wrap: anywhere; }
