@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import NoReturn
 import torch
 from .auto import AutoConfig, AutoModel, AutoTokenizer
-from .checkpoint import Checkpoint, opens_checkpoint
+from .checkpoint import Checkpoint, check_inside, opens_checkpoint
 from .embedding import POOLINGS, count_rows
 from .vocabulary import read_optional, read_tokenizer
 
@@ -30,15 +30,19 @@ MODULE = re.compile(r"sentence_transformers\.(models|(base|sentence_transformer)
 
 def read_modules(source: Checkpoint) -> list[Checkpoint]:
     "Return the folders of a checkpoint's modules; raise ValueError for any that `embed` lacks."
-    rows, parts = source.read_json("modules.json", list), []
+    rows, parts, path = source.read_json("modules.json", list), [], source.find("modules.json")
+    if not all(isinstance(row, dict) and {"type", "path"} <= row.keys() for row in rows):
+        raise OSError(f"{path} is damaged; expected a list of modules with type and path.")
     known = [MODULE.fullmatch(str(row["type"])) for row in rows]
     names = [match["name"] if match else row["type"] for match, row in zip(known, rows)]
     if names[:2] != ["Transformer", "Pooling"] or set(names[2:]) - {"Normalize"}:
         refuse(source, f"makes its vectors by {', '.join(names) or 'nothing'} (embed knows "
                        f"Transformer, Pooling, Normalize of sentence-transformers, in this order)")
     for row in rows:
-        part = replace(source, subfolder=f"{source.subfolder}/{row['path']}".strip("/"))
+        inside = check_inside(row["path"], path)
+        part = replace(source, subfolder=f"{source.subfolder}/{inside}".strip("/"))
         part.commit, part.offline = source.commit, source.offline  # all from one revision
+        part.found = source.found
         parts.append(part)
     return parts
 
