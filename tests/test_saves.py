@@ -155,7 +155,7 @@ def test_a_tokenizer_is_saved_both_or_neither(tmp_path, files, monkeypatch):
 
 def test_a_folder_that_changes_all_the_time_ends_in_an_error(tmp_path, monkeypatch):
     small(1).save_pretrained(tmp_path)
-    monkeypatch.setattr(Checkpoint, "changed", lambda source: True)
+    monkeypatch.setattr(checkpoint, "changed", lambda source: True)
     with pytest.raises(OSError, match="changes all the time"): BertConfig.from_pretrained(tmp_path)
 
 

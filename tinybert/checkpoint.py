@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['logger', 'REPAIR_HINT', 'BUNDLED', 'SAVING', 'HUB_ERRORS', 'HUB_STATUS', 'LONGEST_WAIT', 'PATIENCE', 'LEAST',
            'OLDER_OPTIONS', 'WITHOUT_EFFECT', 'OTHER_OPTIONS', 'MOST', 'WEIGHT_FILES', 'is_interruption', 'read_json',
-           'check_name', 'refuse_pointer', 'bundled', 'Checkpoint', 'identify', 'describe_missing', 'why_offline',
-           'HubUnreachable', 'why_refused', 'ask_hub', 'Watch', 'measure', 'download', 'find_on_hub',
+           'check_name', 'refuse_pointer', 'bundled', 'Checkpoint', 'identify', 'changed', 'describe_missing',
+           'why_offline', 'HubUnreachable', 'why_refused', 'ask_hub', 'Watch', 'measure', 'download', 'find_on_hub',
            'understand_options', 'opens_checkpoint', 'functions_named', 'can_map', 'describe_damage', 'why_unreadable',
            'read_weights', 'list_some', 'check_inside', 'read_shards', 'weight_files', 'find_weights', 'compare_forms',
            'read_state', 'NewFile', 'locked', 'sweep', 'partner', 'settle', 'old_weights', 'announce', 'switch',
@@ -95,8 +95,7 @@ class Checkpoint:
         self.name, folder = str(self.name_or_folder), Path(self.name_or_folder or "").expanduser()
         if self.name in BUNDLED and not folder.is_dir(): folder = bundled(self.name)
         self.folder = folder / self.subfolder if self.name_or_folder and folder.is_dir() else None
-        self.commit = self.offline = None  # known after a file was looked for on the Hub
-        self.use_safetensors, self.found = None, {}  # found: path → what was there, see `identify`
+        self.commit = self.offline = self.use_safetensors = None; self.found = {}  # known later
         if self.name_or_folder is not None and not self.folder: check_name(self.name)
 
     def find(self, filename: str) -> Path | None:
@@ -121,10 +120,6 @@ class Checkpoint:
         "Return the content of `config.json`, and the name that it was found under."
         return {**self.read_json("config.json"), "_name_or_path": self.name}
 
-    def changed(self) -> bool:
-        "Tell whether a save has replaced, removed or added a file since it was looked for."
-        return any(identify(path) != before for path, before in self.found.items())
-
 # %% ../nbs/01_checkpoint.ipynb #identify-cell
 def identify(file: Path | int | None) -> list[int] | None:
     "Return what tells a path's or an open file from others of its name; None if there's no file."
@@ -132,6 +127,11 @@ def identify(file: Path | int | None) -> list[int] | None:
     try: facts = os.stat(file)
     except (OSError, ValueError): return None  # the latter for a name that no file can have
     return [facts.st_ino, facts.st_size, facts.st_mtime_ns]
+
+# %% ../nbs/01_checkpoint.ipynb #changed-cell
+def changed(source: Checkpoint) -> bool:
+    "Tell whether a save has replaced, removed or added a file since it was looked for."
+    return any(identify(path) != before for path, before in source.found.items())
 
 # %% ../nbs/01_checkpoint.ipynb #describe-missing
 def describe_missing(source: Checkpoint, what: str) -> str:
@@ -366,13 +366,13 @@ def opens_checkpoint(function: Callable) -> Callable:
             source = Checkpoint(name_or_folder, **chosen)
             try: result = function(*bound, source, **given)
             except BaseException as error:
-                if source.changed() and not is_interruption(error): continue
+                if changed(source) and not is_interruption(error): continue
                 if is_interruption(error): raise
                 if isinstance(error, (OSError, TypeError, ValueError)): raise
                 raise OSError(f"{source.name!r} can't be loaded: {type(error).__name__}: {error}. "
                               f"{REPAIR_HINT}") from error
             else:
-                if not source.changed(): return result
+                if not changed(source): return result
         raise OSError(f"{source.name!r} changes all the time. Load it when nothing saves into it.")
 
     def method(cls, name_or_folder: str | os.PathLike, **given):

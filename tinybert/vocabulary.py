@@ -500,7 +500,8 @@ def read_tokenizer(
     backend, family = make_backend(source, settings, family, loaded, chosen)
     add_numbered(backend, numbered, source.name)
     new = {as_added(given[name]).content for name in NAMES if given.get(name)}
-    add_special(backend, special, settings, new, "it" if loaded else " with ".join(family.files))
+    files = "tokenizer.json" if loaded else " with ".join(family.files)
+    add_special(backend, special, settings, new, f"{files} in {source.name!r}")
     if family.model: surround(backend, settings, family)
     if loaded: tell_difference(loaded, backend, settings, family, source.name)
     return backend, settings, names
