@@ -276,8 +276,9 @@ def inputs_by_kind(config: ModernBertConfig, packing: Packing,
                    position_ids: Tensor) -> dict[str, tuple[Packing | SlidingWindow, Angles]]:
     "Return for each kind of layer what it needs besides the hidden states."
     D, window = config.hidden_size // config.num_attention_heads, config.local_attention
-    if packing.weights is not None: near = packing.masked(lambda group: slide_window(group, window))
-    elif packing.real.shape[1] <= window // 2 + 1 and not is_tracing(): near = packing
+    if packing.weights is not None or is_tracing():
+        near = packing.masked(lambda group: slide_window(group, window))
+    elif packing.real.shape[1] <= window // 2 + 1: near = packing
     else: near = SlidingWindow(packing, window)
     packings = {"full_attention": packing, "sliding_attention": near}
     return {kind: (packings[kind], rotary_angles(position_ids, D, rope["rope_theta"]))
