@@ -6,9 +6,12 @@ import random
 import pytest
 import torch
 import transformers
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from transformers.models.modernbert import modeling_modernbert as reference
 
-from tinybert.modernbert import ModernBertConfig, ModernBertModel
+from tinybert.modernbert import ModernBertConfig, ModernBertModel, SlidingWindow, inputs_by_kind
+from tinybert.unpadding import Packing
 
 torch.set_num_threads(1)
 transformers.utils.logging.disable_progress_bar()
@@ -176,6 +179,101 @@ def test_a_row_of_padding_only_is_zero_and_does_no_harm(attentions):
     torch.testing.assert_close(output.last_hidden_state[:1], ours(ids[:1], mask[:1]).last_hidden_state)
     output.last_hidden_state.square().sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in ours.parameters())
+
+
+# Blocks of sliding-window attention
+
+WINDOWS = (1, 2, 3, 4, 6, 7, 10, 16)
+LENGTHS = {window: sorted({1, 2, *(border + more for border in (max(window // 2, 1), 2 * (window // 2), 6 * (window // 2))
+                                   for more in (-1, 0, 1, 2) if 0 < border + more <= 40)}) for window in WINDOWS}
+
+
+def draw_ragged(window: int, kind: str) -> tuple[torch.Tensor, torch.Tensor]:
+    "Return ids of texts below, at and above the borders of blocks, and a mask of some kind."
+    lengths, generator = torch.tensor(LENGTHS[window] + [40]), torch.Generator().manual_seed(window)
+    ids = torch.randint(3, 60, (len(lengths), 40), generator=generator)
+    mask = (torch.arange(40) < lengths[:, None]).long()
+    if kind == "left": mask = mask.flip(1)
+    if kind == "holes": mask = mask * (torch.rand(mask.shape, generator=generator) < 0.6)
+    if kind == "an empty row": mask[1] = 0
+    return ids, mask
+
+
+@pytest.mark.parametrize("kind", ["right", "left", "holes", "an empty row"])
+@pytest.mark.parametrize("window", WINDOWS)
+def test_blocks_agree_with_transformers_and_with_the_whole_matrix(window, kind):
+    ours, theirs = twins(SIZES | dict(local_attention=window), window, dtype=torch.float32, deviation=0.1)
+    ids, mask = draw_ragged(window, kind)
+    real = mask.bool()
+    with torch.no_grad():
+        expected = theirs(ids, mask).last_hidden_state[real]
+        dense = ours(ids, mask, output_attentions=True).last_hidden_state  # weights are a whole matrix, so this path is the other one
+        for ours.unpad in (True, False):
+            found = ours(ids, mask).last_hidden_state
+            torch.testing.assert_close(found[real], expected, rtol=2e-5, atol=2e-5)
+            torch.testing.assert_close(found, dense, rtol=1e-5, atol=1e-5)
+            assert (found[~real] == 0).all()
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_text_alone_is_the_same_as_in_a_batch(window):
+    ours, _ = twins(SIZES | dict(local_attention=window))
+    ids, mask = draw_ragged(window, "right")
+    with torch.no_grad():
+        together = ours(ids, mask).last_hidden_state
+        for row, length in enumerate(mask.sum(1).tolist()):
+            torch.testing.assert_close(ours(ids[row:row + 1, :length]).last_hidden_state[0], together[row, :length], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("window", (2, 6))
+def test_gradients_through_blocks_are_those_of_the_whole_matrix(window):
+    ours, _ = twins(SIZES | dict(local_attention=window))
+    ids, mask = draw_ragged(window, "an empty row")
+    gradients = []
+    for unpad, attentions in ((True, False), (False, False), (True, True)):
+        ours.unpad = unpad
+        ours.zero_grad()
+        ours(ids, mask, output_attentions=attentions).last_hidden_state.sin().sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in ours.parameters()])
+    for other in gradients[:2]: torch.testing.assert_close(other, gradients[2], rtol=1e-9, atol=1e-9)
+
+
+def test_the_blocks_are_used():
+    assert len({length for lengths in LENGTHS.values() for length in lengths}) > 20
+    packing = Packing(None, (2, 20))
+    by_kind = inputs_by_kind(ModernBertConfig(**SIZES), packing, torch.arange(20))
+    assert type(by_kind["sliding_attention"][0]) is SlidingWindow and by_kind["full_attention"][0] is packing
+    for T in (1, 2, 3): assert inputs_by_kind(ModernBertConfig(**SIZES), short := Packing(None, (2, T)), torch.arange(T))["sliding_attention"][0] is short
+    assert type(inputs_by_kind(ModernBertConfig(**SIZES), Packing(None, (2, 4)), torch.arange(4))["sliding_attention"][0]) is SlidingWindow
+
+
+def test_a_batch_without_texts_has_no_vectors():
+    ours, _ = twins(SIZES)
+    assert ours(torch.zeros(0, 9).long()).last_hidden_state.shape == (0, 9, 24)
+
+
+class Elements(TorchDispatchMode):
+    "Count the elements of all tensors that operations return."
+    def __init__(self): super().__init__(); self.total = self.largest = 0
+
+    def __torch_dispatch__(self, operation, types, given=(), options=None):
+        result = operation(*given, **options or {})
+        for tensor in tree_leaves(result):
+            if not isinstance(tensor, torch.Tensor) or operation.is_view: continue
+            self.total, self.largest = self.total + tensor.numel(), max(self.largest, tensor.numel())
+        return result
+
+
+def elements(model: ModernBertModel, tokens: int) -> Elements:
+    with torch.no_grad(), Elements() as counted: model(torch.arange(tokens)[None] % 50 + 5)
+    return counted
+
+
+def test_memory_grows_with_the_length_and_not_with_its_square():
+    model = ModernBertModel(ModernBertConfig(**SIZES | dict(max_position_embeddings=2048, local_attention=8))).eval()
+    short, long = elements(model, 1024), elements(model, 2048)
+    assert long.total < 2.01 * short.total and long.largest < 2.01 * short.largest
+    assert long.largest < 2048**2 / 20  # no table with a row and a column for each token
 
 
 # Training

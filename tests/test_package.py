@@ -62,7 +62,7 @@ def test_public_names_are_those_of_transformers():
     import transformers
     elsewhere = {"Checkpoint", "ModelOutput", "embed", "read_pooling", "prepack",
                  "QuestionAnsweringPipeline", "LengthBatchSampler", "evaluate", "model_card",
-                 "pack_sequences", "train", "plot_losses", "show_attention", "show_layers", "show_masked",
+                 "pack_sequences", "ready_to_serve", "train", "plot_losses", "show_attention", "show_layers", "show_masked",
                  "show_similarity", "show_tokens", "summary"}  # our own; in transformers.utils
     for name in set(tinybert.__all__) - elsewhere: assert hasattr(transformers, name), name
 

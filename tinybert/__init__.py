@@ -55,6 +55,7 @@ _modules = {  # module → its public names
     "training": "LengthBatchSampler evaluate pack_sequences train",
     "view": """
         plot_losses show_attention show_layers show_masked show_similarity show_tokens summary""",
+    "serving": "ready_to_serve",
 }
 _home = {name: module for module, names in _modules.items() for name in names.split()}
 __all__ = sorted(_home)
