@@ -1,19 +1,21 @@
 "ready_to_serve's engines that compile: the same numbers in each family that they claim, and clear words about the rest."
 
+import sys
+from importlib.util import find_spec
+
 import pytest
 import torch
 from conftest import FAMILY_SIZES, draw_batch
 from test_packing import MASKS
 from test_serving import change_input, close, make, replace_query, watch
 
-from tinybert.config import BertConfig
-from tinybert.model import BertEncoder
 from tinybert.heads import ENCODERS
-from tinybert.serving import ENGINES, CompiledEncoder, can_multiply, ready_to_serve
+from tinybert.model import BertEncoder
+from tinybert.serving import CompiledEncoder, can_multiply, ready_to_serve
 
 pytestmark = pytest.mark.skipif(not can_multiply(torch.float32), reason="needs oneDNN")
 CLAIMED = [name for name in FAMILY_SIZES if (ENCODERS[name].encoder_class if name != "modernbert" else None) is BertEncoder]
-COMPILED = [name for name in ENGINES if name != "fused"]
+COMPILED = ["inductor", pytest.param("openvino", marks=pytest.mark.skipif(not find_spec("openvino"), reason="needs OpenVINO"))]
 
 
 @pytest.fixture(scope="module", params=COMPILED)
@@ -75,7 +77,7 @@ def test_what_it_cannot_return_is_refused(pair, tmp_path):
     served.unpad = False
     with pytest.raises(ValueError, match="takes padding out"): served(**batch)
     served.unpad = True
-    for change in (served.half, served.double):
+    for change in (served.encoder.half, served.encoder.double):
         with pytest.raises(RuntimeError, match="can't be changed"): change()
     with pytest.raises(RuntimeError, match="it only answers"): served.train()(**batch)
     served.eval()
@@ -90,7 +92,7 @@ def test_every_claimed_family_made_in_inference_mode(model_type, engine, caplog)
     with torch.inference_mode():  # its weights are inference tensors
         model = make(model_type)
         expected, served = model(**batch), ready_to_serve(model, engine)
-    assert caplog.messages == ["ready_to_serve: 1 of 1 encoders are compiled, in float32."]
+    assert [record.message for record in caplog.records if record.name == "tinybert"] == ["ready_to_serve: 1 of 1 encoders are compiled, in float32."]
     close(served(**batch), expected)
 
 
@@ -110,4 +112,14 @@ def test_an_encoder_that_computes_something_else_is_refused(change, engine):
 
 
 def test_an_unknown_engine_is_named():
-    with pytest.raises(ValueError, match="engine is 'onnx'; choose one of fused, inductor"): ready_to_serve(make("bert"), "onnx")
+    with pytest.raises(ValueError, match="engine is 'onnx'; choose one of fused, inductor, openvino"): ready_to_serve(make("bert"), "onnx")
+
+
+def test_openvino_in_another_dtype_is_refused():
+    if not can_multiply(torch.bfloat16): pytest.skip("needs a processor with bfloat16")
+    with pytest.raises(ValueError, match="works in float32; this model is in torch.bfloat16"): ready_to_serve(make("bert", dtype=torch.bfloat16), "openvino")
+
+
+def test_openvino_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(ImportError, match="pip install openvino"): ready_to_serve(make("bert"), "openvino")

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['ACTIVATION_WORDS', 'FUSED', 'ENGINES', 'can_multiply', 'find_words', 'Unchangeable', 'FusedLinear', 'refuse_training',
            'freeze', 'FusedBertLayer', 'FusedModernBertLayer', 'can_fuse', 'LayerStack', 'export_layers',
-           'CompiledEncoder', 'ready_to_serve']
+           'CompiledEncoder', 'OpenVINOEncoder', 'ready_to_serve']
 
 # %% ../nbs/15_serving.ipynb #serving-imports
 import copy
+import threading
 from typing import Callable
 import torch
 import torch.nn.functional as F
@@ -211,10 +212,32 @@ class CompiledEncoder(Unchangeable):
                            for part, shape in zip(parts, shapes)]).to(dtype)]  # (N, C)
 
 
+# %% ../nbs/15_serving.ipynb #openvino-encoder
+class OpenVINOEncoder(CompiledEncoder):
+    "Do what a `BertEncoder` does, in float32, in one call of OpenVINO for each length."
+    def compile_layers(self, graph: torch.export.ExportedProgram) -> Callable[[Tensor], Tensor]:
+        if self.dtype != torch.float32:
+            raise ValueError(f"The engine 'openvino' works in float32; this model is in "
+                             f"{self.dtype}. Call model.float() first, or use engine=\"fused\".")
+        try: import openvino
+        except ImportError as error:
+            raise ImportError("The engine 'openvino' needs a package that isn't here: "
+                              "pip install openvino.") from error
+        options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        compiled = openvino.compile_model(openvino.convert_model(graph), "CPU", options)
+        lock = threading.Lock()
+
+        def run(hidden_states: Tensor) -> Tensor:
+            with lock: result = compiled(hidden_states.numpy(), share_outputs=False)[0]
+            return torch.from_numpy(result)
+        return run
+
+
 # %% ../nbs/15_serving.ipynb #engines
 ENGINES = {  # name → what ready_to_serve says, and what it replaces by what
     "fused": ("layers are fused", FUSED),
     "inductor": ("encoders are compiled", {BertEncoder: CompiledEncoder}),
+    "openvino": ("encoders are compiled", {BertEncoder: OpenVINOEncoder}),
 }
 
 
