@@ -200,9 +200,9 @@ class CompiledEncoder(Unchangeable):
         empty = not packing.real.any()
         stays = packing.index is None and packing.groups[0].mask is not None and not empty
         if keep or stays or packing.weights is not None:
-            raise ValueError("This model's encoder is compiled: it returns its last layer, and takes "
-                             "padding out. For output_hidden_states, output_attentions or "
-                             "unpad = False, call ready_to_serve with engine=\"fused\".")
+            raise ValueError("This model's encoder is compiled: it returns its last layer, and "
+                             "takes padding out. For output_hidden_states, output_attentions "
+                             "or unpad = False, call ready_to_serve with engine=\"fused\".")
         if empty: return [hidden_states]  # what comes after puts zeros there
         dtype, hidden_states = hidden_states.dtype, hidden_states.to(self.dtype).contiguous()
         if packing.index is None: return [self.run(hidden_states).to(dtype)]
