@@ -1,4 +1,4 @@
-"The ways to run a model that `make bench` compares: each in a process of its own, which answers questions."
+"The ways to run a model that `make bench` compares: a process for each, which answers questions."
 
 import json, logging, os, pickle, re, sys, time
 from dataclasses import dataclass
