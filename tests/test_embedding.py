@@ -6,8 +6,10 @@ import itertools
 import json
 import random
 import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -15,7 +17,7 @@ import pandas
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import FAMILY_SIZES, randomise, run_python, small, their_model
+from conftest import FAMILY_SIZES, ROOT, clean_environment, randomise, run_python, small, their_model
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from tokenizers import normalizers
@@ -697,3 +699,66 @@ def test_a_graphics_card_gives_the_same(model, tokenizer, dtype, cosine):
     expected = embed(model, tokenizer, TEXTS)
     found = embed(model.to("cuda", dtype), tokenizer, TEXTS)
     assert found.device.type == "cpu" and found.dtype == torch.float32 and F.cosine_similarity(found, expected).min() > cosine
+
+
+# The programs of the page, with two workers, one of which is killed on the way
+
+CORPUS = [f"The bridge number {n} broke because it was {'very ' * (n % 9)}old." for n in range(60)]
+KILL_ONCE = """
+import os, signal
+import tinybert
+embed_for_good = tinybert.embed
+def embed(*given, **options):
+    try: os.close(os.open({path!r}, os.O_CREAT | os.O_EXCL))  # the first call, of all workers
+    except FileExistsError: return embed_for_good(*given, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+tinybert.embed = embed
+"""
+
+
+def program_of_the_page(cell: str, marker: Path) -> str:
+    "Return a program from a page's cell, which begins by having one worker killed in its first call of `embed`."
+    cells = json.loads((ROOT / "nbs/10_embedding.ipynb").read_text(encoding="utf-8"))["cells"]
+    source = "".join(next(entry for entry in cells if entry["id"] == cell)["source"])
+    return KILL_ONCE.format(path=str(marker)) + source.removeprefix("```python\n").removesuffix("```")
+
+
+def run_program(folder: Path, command: list[str], **variables: str) -> subprocess.CompletedProcess:
+    "Run a program that starts workers of its own."
+    done = subprocess.run(command, cwd=folder, env=clean_environment(OMP_NUM_THREADS="1", **variables),
+                          capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def alone() -> torch.Tensor:
+    "Return the vectors of a single call."
+    return embed(AutoModel.from_pretrained("tinybert-mini"), AutoTokenizer.from_pretrained("tinybert-mini"), CORPUS)
+
+
+def test_the_program_for_torchrun_survives_a_killed_worker(tmp_path):
+    (tmp_path / "embed_corpus.py").write_text(program_of_the_page("torchrun-program", tmp_path / "killed"), encoding="utf-8")
+    (tmp_path / "corpus.txt").write_text("\n".join(CORPUS), encoding="utf-8")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1",
+               "embed_corpus.py", "tinybert-mini", "corpus.txt", "vectors", "7"]
+    done = run_program(tmp_path, command)
+    assert (tmp_path / "killed").exists() and done.stderr.count("6 of 6 layers are fused") >= 3  # the killed one, and two after it
+    parts = sorted((tmp_path / "vectors").iterdir())
+    assert len(parts) == 9 and {part.suffix for part in parts} == {".pt"}
+    assert_close(torch.cat([torch.load(part) for part in parts]), alone(), rtol=1e-5, atol=1e-5)
+
+
+def test_the_program_for_ray_survives_a_killed_worker(tmp_path):
+    pytest.importorskip("ray", reason="needs the extra `ray`")
+    program = program_of_the_page("ray-program", tmp_path / "killed").partition("if __name__")[0]
+    program += """if True:
+        import json, sys
+        ray.init(num_cpus=2, include_dashboard=False, object_store_memory=10**8, log_to_driver=False)
+        texts = json.loads(sys.argv[1])
+        rows = ray.data.from_items([{"index": index, "text": text} for index, text in enumerate(texts)], override_num_blocks=6)
+        rows = sorted(embed_rows(rows, "tinybert-mini", workers=2, batch_size=10).take_all(), key=lambda row: row["index"])
+        print(json.dumps([row["vector"].tolist() for row in rows]))"""
+    done = run_program(tmp_path, [sys.executable, "-c", program, json.dumps(CORPUS)],
+                       RAY_DATA_DISABLE_PROGRESS_BARS="1", RAY_AUTH_MODE="disabled")
+    assert (tmp_path / "killed").exists()
+    assert_close(torch.tensor(json.loads(done.stdout.splitlines()[-1])), alone(), rtol=1e-5, atol=1e-5)
