@@ -704,61 +704,50 @@ def test_a_graphics_card_gives_the_same(model, tokenizer, dtype, cosine):
 # The programs of the page, with two workers, one of which is killed on the way
 
 CORPUS = [f"The bridge number {n} broke because it was {'very ' * (n % 9)}old." for n in range(60)]
-KILL_ONCE = """
-import os, signal
+KILL_ONE = """
+import os, signal, time
+from pathlib import Path
 import tinybert
-embed_for_good = tinybert.embed
+calls, embed_for_good = Path({calls!r}), tinybert.embed
 def embed(*given, **options):
-    try: os.close(os.open({path!r}, os.O_CREAT | os.O_EXCL))  # the first call, of all workers
-    except FileExistsError: return embed_for_good(*given, **options)
-    os.kill(os.getpid(), signal.SIGKILL)
+    (calls / str(os.getpid())).touch()
+    try: (calls / "killed").touch(exist_ok=False)
+    except FileExistsError: pass
+    else: os.kill(os.getpid(), signal.SIGKILL)  # the first call of all
+    while len(list(calls.iterdir())) < 4: time.sleep(0.1)  # the killed worker and two others have to come here
+    return embed_for_good(*given, **options)
 tinybert.embed = embed
 """
 
 
-def program_of_the_page(cell: str, marker: Path) -> str:
-    "Return a program from a page's cell, which begins by having one worker killed in its first call of `embed`."
+def run_program_of_the_page(cell: str, folder: Path, launcher: list[str], *arguments: str, before: str = "", **variables: str) -> torch.Tensor:
+    "Run a program from a cell of the page, have one of its workers killed, and return the vectors of a single call of `embed`."
     cells = json.loads((ROOT / "nbs/10_embedding.ipynb").read_text(encoding="utf-8"))["cells"]
     source = "".join(next(entry for entry in cells if entry["id"] == cell)["source"])
-    return KILL_ONCE.format(path=str(marker)) + source.removeprefix("```python\n").removesuffix("```")
-
-
-def run_program(folder: Path, command: list[str], **variables: str) -> subprocess.CompletedProcess:
-    "Run a program that starts workers of its own."
-    done = subprocess.run(command, cwd=folder, env=clean_environment(OMP_NUM_THREADS="1", **variables),
-                          capture_output=True, text=True, timeout=600)
+    program = KILL_ONE.format(calls=str(folder / "calls")) + before + source.removeprefix("```python\n").removesuffix("```")
+    (folder / "program.py").write_text(program, encoding="utf-8")
+    (folder / "calls").mkdir()
+    done = subprocess.run([sys.executable, *launcher, "program.py", "tinybert-mini", *arguments], cwd=folder, capture_output=True, text=True,
+                          env=clean_environment(OMP_NUM_THREADS="1", **variables), timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
-    return done
-
-
-def alone() -> torch.Tensor:
-    "Return the vectors of a single call."
     return embed(AutoModel.from_pretrained("tinybert-mini"), AutoTokenizer.from_pretrained("tinybert-mini"), CORPUS)
 
 
 def test_the_program_for_torchrun_survives_a_killed_worker(tmp_path):
-    (tmp_path / "embed_corpus.py").write_text(program_of_the_page("torchrun-program", tmp_path / "killed"), encoding="utf-8")
     (tmp_path / "corpus.txt").write_text("\n".join(CORPUS), encoding="utf-8")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1",
-               "embed_corpus.py", "tinybert-mini", "corpus.txt", "vectors", "7"]
-    done = run_program(tmp_path, command)
-    assert (tmp_path / "killed").exists() and done.stderr.count("6 of 6 layers are fused") >= 3  # the killed one, and two after it
+    launcher = "-m torch.distributed.run --standalone --nproc-per-node 2 --max-restarts 1".split()
+    expected = run_program_of_the_page("torchrun-program", tmp_path, launcher, "corpus.txt", "vectors", "7")
     parts = sorted((tmp_path / "vectors").iterdir())
     assert len(parts) == 9 and {part.suffix for part in parts} == {".pt"}
-    assert_close(torch.cat([torch.load(part) for part in parts]), alone(), rtol=1e-5, atol=1e-5)
+    assert_close(torch.cat([torch.load(part) for part in parts]), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_the_program_for_ray_survives_a_killed_worker(tmp_path):
-    pytest.importorskip("ray", reason="needs the extra `ray`")
-    program = program_of_the_page("ray-program", tmp_path / "killed").partition("if __name__")[0]
-    program += """if True:
-        import json, sys
-        ray.init(num_cpus=2, include_dashboard=False, object_store_memory=10**8, log_to_driver=False)
-        texts = json.loads(sys.argv[1])
-        rows = ray.data.from_items([{"index": index, "text": text} for index, text in enumerate(texts)], override_num_blocks=6)
-        rows = sorted(embed_rows(rows, "tinybert-mini", workers=2, batch_size=10).take_all(), key=lambda row: row["index"])
-        print(json.dumps([row["vector"].tolist() for row in rows]))"""
-    done = run_program(tmp_path, [sys.executable, "-c", program, json.dumps(CORPUS)],
-                       RAY_DATA_DISABLE_PROGRESS_BARS="1", RAY_AUTH_MODE="disabled")
-    assert (tmp_path / "killed").exists()
-    assert_close(torch.tensor(json.loads(done.stdout.splitlines()[-1])), alone(), rtol=1e-5, atol=1e-5)
+    rows = pandas.DataFrame({"index": range(60), "text": CORPUS})
+    (tmp_path / "corpus").mkdir()
+    for start in range(0, 60, 10): rows[start:start + 10].to_parquet(tmp_path / f"corpus/{start}.parquet")
+    start = "import ray\nray.init(num_cpus=3, object_store_memory=10**8, include_dashboard=False)\n"  # whatever this machine has
+    expected = run_program_of_the_page("ray-program", tmp_path, [], "corpus", "vectors", "2", "10", before=start, RAY_USAGE_STATS_ENABLED="0")
+    found = pandas.read_parquet(tmp_path / "vectors").sort_values("index")
+    assert found["text"].tolist() == CORPUS
+    assert_close(torch.tensor(np.stack(found["vector"])), expected, rtol=1e-5, atol=1e-5)
