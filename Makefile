@@ -39,7 +39,7 @@ have-chromium:
 pretrain: setup  ## train tinybert-mini anew, for an hour or two; stopped, the same command goes on
 	$(BIN)/python -m tools.pretrain
 
-bench: setup  ## measure speed beside transformers, and write nbs/benchmarks.md
+bench: setup  ## measure speed beside other libraries, and write nbs/benchmarks.md
 	@$(BIN)/python -m tools.bench
 
 wheel: setup  ## build the package as a wheel in dist

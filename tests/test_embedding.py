@@ -6,8 +6,10 @@ import itertools
 import json
 import random
 import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -15,7 +17,7 @@ import pandas
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import FAMILY_SIZES, randomise, run_python, small, their_model
+from conftest import FAMILY_SIZES, ROOT, clean_environment, randomise, run_python, small, their_model
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from tokenizers import normalizers
@@ -697,3 +699,63 @@ def test_a_graphics_card_gives_the_same(model, tokenizer, dtype, cosine):
     expected = embed(model, tokenizer, TEXTS)
     found = embed(model.to("cuda", dtype), tokenizer, TEXTS)
     assert found.device.type == "cpu" and found.dtype == torch.float32 and F.cosine_similarity(found, expected).min() > cosine
+
+
+# The programs of the page, with two workers, one of which is killed on the way
+
+CORPUS = [f"The bridge number {n} broke because it was {'very ' * (n % 9)}old." for n in range(60)]
+KILL_ONE = """
+import os, signal, time
+from pathlib import Path
+import tinybert
+calls, embed_for_good = Path({calls!r}), tinybert.embed
+def embed(*given, **options):
+    (calls / str(os.getpid())).touch()
+    try: (calls / "killed").touch(exist_ok=False)
+    except FileExistsError: pass
+    else: os.kill(os.getpid(), signal.SIGKILL)  # the first call of all
+    while len(list(calls.iterdir())) < 4: time.sleep(0.1)  # the killed worker and two others have to come here
+    return embed_for_good(*given, **options)
+tinybert.embed = embed
+"""
+START_RAY = """
+import ray
+for attempt in range(3):  # Ray gives itself 30 s to start, which a busy machine can exceed
+    try: ray.init(num_cpus=3, object_store_memory=10**8, include_dashboard=False)
+    except Exception:
+        if attempt == 2: raise
+    else: break
+"""
+
+
+def run_program_of_the_page(cell: str, folder: Path, launcher: list[str], *arguments: str, before: str = "", **variables: str) -> torch.Tensor:
+    "Run a program from a cell of the page, have one of its workers killed, and return the vectors of a single call of `embed`."
+    cells = json.loads((ROOT / "nbs/10_embedding.ipynb").read_text(encoding="utf-8"))["cells"]
+    source = "".join(next(entry for entry in cells if entry["id"] == cell)["source"])
+    program = KILL_ONE.format(calls=str(folder / "calls")) + before + source.removeprefix("```python\n").removesuffix("```")
+    (folder / "program.py").write_text(program, encoding="utf-8")
+    (folder / "calls").mkdir()
+    done = subprocess.run([sys.executable, *launcher, "program.py", "tinybert-mini", *arguments], cwd=folder, capture_output=True, text=True,
+                          env=clean_environment(OMP_NUM_THREADS="1", **variables), timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return embed(AutoModel.from_pretrained("tinybert-mini"), AutoTokenizer.from_pretrained("tinybert-mini"), CORPUS)
+
+
+def test_the_program_for_torchrun_survives_a_killed_worker(tmp_path):
+    (tmp_path / "corpus.txt").write_text("\n".join(CORPUS), encoding="utf-8")
+    launcher = "-m torch.distributed.run --standalone --nproc-per-node 2 --max-restarts 1".split()
+    expected = run_program_of_the_page("torchrun-program", tmp_path, launcher, "corpus.txt", "vectors", "7")
+    parts = sorted((tmp_path / "vectors").iterdir())
+    assert len(parts) == 9 and {part.suffix for part in parts} == {".pt"}
+    assert_close(torch.cat([torch.load(part) for part in parts]), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_program_for_ray_survives_a_killed_worker(tmp_path):
+    rows = pandas.DataFrame({"index": range(60), "text": CORPUS})
+    (tmp_path / "corpus").mkdir()
+    for start in range(0, 60, 10): rows[start:start + 10].to_parquet(tmp_path / f"corpus/{start}.parquet")
+    expected = run_program_of_the_page("ray-program", tmp_path, [], "corpus", "vectors", "2", "10", before=START_RAY,
+                                       RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled")
+    found = pandas.read_parquet(tmp_path / "vectors").sort_values("index")
+    assert found["text"].tolist() == CORPUS
+    assert_close(torch.tensor(np.stack(found["vector"])), expected, rtol=1e-5, atol=1e-5)

@@ -1,59 +1,218 @@
-"Measure tinybert beside transformers and sentence-transformers, and write nbs/benchmarks.md."
+"Measure tinybert beside other libraries, and write nbs/benchmarks.md and its pictures."
 
-import gc, platform, re, subprocess, sys, time
+import os, pickle, platform, subprocess, sys, time
+from dataclasses import dataclass
 from datetime import date
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from typing import Callable
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
 import transformers
 from matplotlib.figure import Figure
-from sentence_transformers import SentenceTransformer
 
-import tinybert
-from tinybert import AutoTokenizer, BertConfig, BertModel, Checkpoint, embed, read_pooling
-from tinybert.drawing import FILLS, INKS, picture
-from tinybert.training import has_bf16, train
+from tinybert import Checkpoint
+from tinybert.drawing import INKS, picture
+from tinybert.training import has_bf16
 from tools.course import ROOT
-from tools.prepack import prepack
+from tools.ways import CHECKPOINT, THREADS, WAYS, Setting, Task, batch, training_batch
 
-PAGE, PICTURE = ROOT / "nbs/benchmarks.md", ROOT / "nbs/benchmarks.svg"
-CHECKPOINT = "sentence-transformers/all-MiniLM-L6-v2"
-FOLDER = Checkpoint(CHECKPOINT).find("config.json").parent
-Times = dict[str, list[float]]  # name of a contender → its seconds, turn by turn
-Models = dict[str, torch.nn.Module]
-# what each row measures, and the ratio that we want to stay below
+PAGE = ROOT / "nbs/benchmarks.md"
+PAUSE = 0.2  # seconds: some libraries' threads keep a core busy for so long after a call
+THEIRS, OURS = "transformers", ("tinybert", "ready_to_serve")
+ENGINES = ("inductor engine", "openvino engine")  # other engines of ready_to_serve
+Times = dict[str, list[float]]  # way → its seconds, turn by turn
+
+
+@dataclass
+class Row:
+    "What to measure, and the goals: our time / that of the fastest other way."
+    task: Task
+    fastest: dict[str, float]  # dtype → goal for the fastest of our ways
+    served: dict[str, float]  # dtype → goal for `ready_to_serve`
+    calls: int = 1  # in a turn
+
+
+def goals(float32: float, bfloat16: float) -> dict[str, float]:
+    return {"float32": float32, "bfloat16": bfloat16}
+
+
+EQUAL = goals(1.0, 1.0)
 ROWS = {
-    "import": ("import both classes, after torch", 0.1),
-    "load": ("load the checkpoint", 0.7),
-    "small": ("3 sentences of 4 tokens", 0.6),
-    "full": ("32 × 128 tokens, no padding", 0.95),
-    "half": ("32 × 128 tokens, about half padding", 0.55),
-    "full bf16": ("32 × 128 in bfloat16, no padding, against float32", 0.2),
-    "half bf16": ("32 × 128 in bfloat16, half padding, against float32", 0.14),
-    "embed": ("embed a corpus of mixed lengths", 0.7),
-    "embed bf16": ("embed the corpus in bfloat16, against float32", 0.18),
-    "fine-tuning": ("a fine-tuning step, 32 × 128, about half padding", 0.6),
-    "pretraining": ("a step of masked-LM training, 32 × 128, no padding", 0.45),
+    "3 × 4": Row(("batch", 3, 4), EQUAL, goals(1.3, 1.5), calls=20),
+    "1 × 16": Row(("batch", 1, 16), EQUAL, goals(1.3, 1.5), calls=20),
+    "32 × 128": Row(("batch", 32, 128), EQUAL, EQUAL),
+    "32 × 128, half padding": Row(("batch", 32, 128, True), goals(.7, .55), goals(.7, .55)),
+    "8 × 512": Row(("batch", 8, 512), EQUAL, EQUAL),
+    "600 paragraphs": Row(("corpus", 600), goals(.9, .8), goals(.9, .8)),
 }
-STEPS = 3  # of training, in a turn
+TRAINING = {"fine-tuning": ("a fine-tuning step, 32 × 128, half padding", 0.6),
+            "pretraining": ("a step of masked-LM training, 32 × 128", 0.45)}
+FULL = ROWS["32 × 128"].task
+LONG = (512, 1024, 2048, 4096, 8192)  # tokens that ModernBERT gets
+CURVES = {  # title → what the horizontal axis shows, and the size of each task
+    "batch size": ("texts of up to 64 tokens", {n: ("batch", n, 64, True) for n in (1, 4, 16, 64)}),
+    "length": ("tokens in each of 8 texts", {n: ("batch", 8, n) for n in (8, 32, 128, 512)}),
+    "corpus": ("texts", {n: ("corpus", n) for n in (30, 100, 300, 1000)}),
+}
+COLORS = {"transformers": "grey", "tinybert": "blue", "ready_to_serve": "green",
+          "inductor engine": "green", "openvino engine": "green",
+          "OpenVINO": "orange", "onnxruntime": "violet", "ctranslate2": "red", "floor": "black"}
+
+MARKERS = {"floor": "|", "inductor engine": "^", "openvino engine": "s"}  # "o" for the others
 
 
-def seconds(function: Callable, calls: int = 1) -> float:
-    "Return how long one call takes, as the mean of some calls."
-    start = time.perf_counter()
-    for _ in range(calls): function()
-    return (time.perf_counter() - start) / calls
+class Worker:
+    "Ask a process that has one library and one model."
+    def __init__(self, setting: Setting):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "from tools.ways import main; main()"], cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": str(THREADS), "TOKENIZERS_PARALLELISM": "true",
+                              **WAYS[setting.way].environment},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.tell(setting)
+
+    def tell(self, message: object) -> None:
+        pickle.dump(message, self.process.stdin)
+        self.process.stdin.flush()
+
+    def ask(self, question: str, *arguments):
+        "Return the answer to a question: the name of a method of `Way`."
+        time.sleep(PAUSE)
+        self.tell((question, *arguments))
+        return pickle.load(self.process.stdout)
+
+    def stop(self) -> None: self.process.communicate()
 
 
-def side_by_side(functions: dict[str, Callable], pairs: int, calls: int = 1) -> Times:
-    "Return the seconds of functions that take turns, so that a slow minute hits all of them."
-    for function in functions.values(): function()  # caches, lazy imports, prepacked weights
-    times = {name: [] for name in functions}
-    for _ in range(pairs):
-        for name, function in functions.items(): times[name].append(seconds(function, calls))
-    return times
+def find_ways() -> list[str]:
+    "Return the ways that can be measured here, and say which can't."
+    missing = [name for name, way in WAYS.items() if not find_spec(way.package)]
+    if missing: print(f"Not installed, so left out: {', '.join(missing)}. To measure them, "
+                      f"too: pip install -e '.[bench]'")
+    return [name for name in WAYS if name not in missing]
+
+
+class Last(torch.nn.Module):
+    "Give the hidden states alone, which is all that we compare."
+    def __init__(self, model: torch.nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        return self.model(input_ids, attention_mask).last_hidden_state
+
+
+class Bench:
+    "Start processes and let them take turns."
+    def __init__(self, converted: Path, turns: int):
+        self.turns, self.ways, self.converted = turns, find_ways(), converted
+        self.checkpoint = Checkpoint(CHECKPOINT).find("config.json").parent
+        self.dtypes = ["float32", "bfloat16"] if has_bf16() else ["float32"]
+        model = Last(transformers.AutoModel.from_pretrained(self.checkpoint).eval())
+        inputs = {k: torch.from_numpy(v) for k, v in batch(3, 7, True).items()}
+        for name in self.ways: WAYS[name].convert(model, inputs, self.setting(name))
+
+    def setting(self, way: str, dtype: str = "float32", device: str = "cpu") -> Setting:
+        return Setting(way, dtype, device, self.checkpoint, self.converted)
+
+    def start(self, ways: list[str], dtype: str = "float32", device: str = "cpu") -> dict:
+        "Return a worker for each way that runs this dtype."
+        workers = {way: Worker(self.setting(way, dtype, device)) for way in ways
+                   if dtype in WAYS[way].dtypes}
+        for worker in workers.values(): worker.ask("memory")  # it answers when it has loaded
+        return workers
+
+    def side_by_side(self, workers: dict, task: Task, calls: int = 1, turns: int = 0) -> dict:
+        "Return the seconds of workers that take turns, so that a slow minute hits all of them."
+        times = {name: [] for name in workers}
+        for _ in range(turns or self.turns):
+            for name, worker in workers.items():
+                times[name].append(worker.ask("time", task, calls))
+        return times
+
+    def passes(self) -> tuple[dict, dict, dict]:
+        "Return for each row the times, the least cosines with transformers; and the curves."
+        workers = {(way, dtype): worker for dtype in self.dtypes
+                   for way, worker in self.start(self.ways, dtype).items()}
+        times, cosines, exact = {}, {}, (THEIRS, "float32")
+        for name, row in ROWS.items():
+            say(name)
+            times[name] = self.side_by_side(workers, row.task, row.calls)
+            vectors = {key: worker.ask("vectors", row.task) for key, worker in workers.items()
+                       if key[0] != "floor"}
+            cosines[name] = {key: least_cosine(vectors[key], vectors[exact]) for key in vectors}
+        single = {way: worker for (way, dtype), worker in workers.items()
+                  if dtype == "float32" and way not in ENGINES}
+        loading = {way: worker for way, worker in single.items() if way != "floor"}
+        say("load")
+        times["load"] = self.side_by_side(loading, ("load",), 3)
+        curves = {}
+        for title, (_, tasks) in CURVES.items():
+            say(f"growth: {title}")
+            curves[title] = {size: self.side_by_side(single, task, 1, self.few())
+                             for size, task in tasks.items()}
+        for worker in workers.values(): worker.stop()
+        return times, cosines, curves
+
+    def few(self) -> int:
+        "Return the turns of what takes long."
+        return max(1, self.turns // 3)
+
+    def memory(self) -> dict:
+        "Return the MB of fresh processes after a batch of 32 × 128."
+        say("memory")
+        found = {}
+        for dtype in self.dtypes:
+            for way, worker in self.start([w for w in self.ways if w != "floor"], dtype).items():
+                worker.ask("time", FULL)
+                found[way, dtype] = worker.ask("memory")
+                worker.stop()
+        return found
+
+    def modernbert(self) -> dict[int, dict[str, tuple[float, float]]]:
+        "Return seconds and MB of one pass through ModernBERT base; the longest text comes first."
+        workers, found = self.start([THEIRS, *OURS]), {}
+        for worker in workers.values(): worker.ask("time", ("modernbert", 64))
+        for tokens in sorted(LONG, reverse=True):
+            say(f"ModernBERT, {tokens} tokens")
+            found[tokens] = {name: worker.ask("first", ("modernbert", tokens))
+                             for name, worker in workers.items()}
+        for worker in workers.values(): worker.stop()
+        return found
+
+    def training(self) -> tuple[dict, dict]:
+        "Return the seconds of training steps, and the MB that training needs beside the model."
+        times, grown = {}, {}
+        for row in TRAINING:
+            say(row)
+            workers, task = self.start([THEIRS, "tinybert"]), ("training", row)
+            grown[row] = {name: worker.ask("first", task)[1] for name, worker in workers.items()}
+            times[row] = self.side_by_side(workers, task, 1, self.few())
+            for worker in workers.values(): worker.stop()
+        return times, grown
+
+    def imports(self) -> Times:
+        "Return the seconds of imports in fresh processes that have already imported torch."
+        say("import")
+        times = {THEIRS: [], "tinybert": []}
+        for _ in range(self.few()):
+            for library in times: times[library].append(import_seconds(library))
+        return times
+
+    def card(self) -> dict[str, Times]:
+        "Return the seconds of a batch on a graphics card in bfloat16."
+        workers, found = self.start([THEIRS, "tinybert"], "bfloat16", "cuda"), {}
+        for name, padding in (("64 × 256", False), ("64 × 256, half padding", True)):
+            found[name] = self.side_by_side(workers, ("batch", 64, 256, padding), 5)
+        for worker in workers.values(): worker.stop()
+        return found
+
+
+def say(what: str) -> None: print(f"{time.strftime('%H:%M:%S')} {what}", flush=True)
 
 
 def import_seconds(library: str) -> float:
@@ -65,201 +224,16 @@ def import_seconds(library: str) -> float:
     return float(done.stdout)
 
 
-def import_times(pairs: int) -> Times:
-    "Return the seconds of imports, which take turns."
-    times = {"theirs": [], "ours": []}
-    for _ in range(pairs):
-        times["theirs"].append(import_seconds("transformers"))
-        times["ours"].append(import_seconds("tinybert"))
-    return times
+def least_cosine(found: np.ndarray, expected: np.ndarray) -> float:
+    "Return the least cosine of a token's or a text's vector with what it should be."
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    return float(((found * expected).sum(1) / lengths).min())
 
 
-def batch(texts: int, tokens: int, padding: bool, device: str = "cpu") -> dict[str, torch.Tensor]:
-    "Return random ids without padding, or with lengths from 2 to `tokens`; the same at each call."
-    generator = torch.Generator().manual_seed(0)
-    lengths = torch.full((texts,), tokens)
-    if padding: lengths = torch.randint(2, tokens + 1, (texts,), generator=generator)
-    lengths[0] = tokens
-    mask = (torch.arange(tokens) < lengths[:, None]).long()
-    ids = torch.randint(1000, 30000, (texts, tokens), generator=generator) * mask
-    return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+# The page
 
-
-def corpus(texts: int) -> list[str]:
-    "Return texts of common words with lengths as in real corpora: many short, few long ones."
-    words = ("the a bridge river music storm harbour bread water old new house of in on was is "
-             "broke plays closed two days time work light").split()
-    generator = torch.Generator().manual_seed(0)
-    lengths = (torch.randn(texts, generator=generator) * .8 + 3).exp().int().clamp(3, 250).tolist()
-    draws = (torch.randint(len(words), (length,), generator=generator) for length in lengths)
-    return [" ".join(words[index] for index in drawn) for drawn in draws]
-
-
-def forwards(models: Models, inputs: dict[str, torch.Tensor]) -> dict[str, Callable]:
-    "Return a function for each model that runs it on a batch."
-    return {name: lambda model=model: model(**inputs) for name, model in models.items()}
-
-
-def multiply_rate(dtype: torch.dtype, device: str = "cpu", size: int = 2048) -> float:
-    "Return the operations a second of a large matrix product: what this machine can do."
-    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    best = min(seconds(lambda: (a @ b)[0, 0].item()) for _ in range(10))
-    return 2 * size ** 3 / best
-
-
-def operations(inputs: dict[str, torch.Tensor], config) -> float:
-    "Return the operations of the layers for the real tokens of a batch."
-    lengths, C = inputs["attention_mask"].sum(dim=1).double(), config.hidden_size
-    linear = 2 * (4 * C * C + 2 * C * config.intermediate_size) * lengths.sum()
-    return config.num_hidden_layers * (linear + 4 * C * lengths.square().sum()).item()
-
-
-def load_models(dtype: torch.dtype) -> Models:
-    "Return theirs, ours, and ours with prepacked weights."
-    return {"theirs": transformers.AutoModel.from_pretrained(FOLDER, dtype=dtype).eval(),
-            "ours": BertModel.from_pretrained(CHECKPOINT, dtype=dtype),
-            "prepacked": prepack(BertModel.from_pretrained(CHECKPOINT, dtype=dtype))}
-
-
-def measure_passes(pairs: int, exact: Models, rough: Models) -> dict[str, Times]:
-    "Return the seconds of forward passes, in float32 and, if there are models for it, bfloat16."
-    if rough: rough = rough | {"theirs": exact["theirs"], "same": rough["theirs"]}
-    compiled = {"ours": exact["ours"], "compiled": torch.compile(exact["ours"])}
-    ids = [[101, 7592, 999, 102], [101, 4658, 1012, 102], [101, 3835, 999, 102]]
-    small, results = {"input_ids": torch.tensor(ids)}, {}
-    results["small"] = side_by_side(forwards(exact, small), pairs, 50)
-    results["small compiled"] = side_by_side(forwards(compiled, small), pairs, 50)
-    for name, padding in (("full", False), ("half", True)):
-        inputs = batch(32, 128, padding)
-        results[name] = side_by_side(forwards(exact, inputs), pairs)
-        if rough: results[f"{name} bf16"] = side_by_side(forwards(rough, inputs), pairs)
-    inputs = batch(32, 128, False)
-    results["full compiled"] = side_by_side(forwards(compiled, inputs), max(3, pairs // 2))
-    return results
-
-
-def measure_embed(pairs: int, exact: Models, rough: Models) -> dict[str, Times]:
-    "Return the seconds that a corpus takes, in float32 and, if there are models for it, bfloat16."
-    tokenizer, texts = AutoTokenizer.from_pretrained(CHECKPOINT), corpus(512)
-    options = read_pooling(CHECKPOINT) | {"progress": False}
-
-    def ours(models: Models) -> dict[str, Callable]:
-        return {name: lambda model=models[name]: embed(model, tokenizer, texts, **options)
-                for name in ("ours", "prepacked")}
-
-    def theirs(dtype: str) -> Callable:
-        model = SentenceTransformer(str(FOLDER), device="cpu", model_kwargs={"dtype": dtype})
-        return lambda: model.encode(texts, convert_to_tensor=True, normalize_embeddings=True,
-                                    show_progress_bar=False)
-
-    single = theirs("float32")
-    ways = {"embed": {"theirs": single} | ours(exact)}
-    if rough: ways["embed bf16"] = {"theirs": single, "same": theirs("bfloat16")} | ours(rough)
-    return {name: side_by_side(way, max(3, pairs // 2)) for name, way in ways.items()}
-
-
-def training_batch(row: str, vocab_size: int) -> dict[str, torch.Tensor]:
-    "Return texts with classes, or full rows with 15% of tokens labeled; the same at each call."
-    inputs, generator = batch(32, 128, row == "fine-tuning"), torch.Generator().manual_seed(1)
-    ids = inputs["input_ids"] % vocab_size
-    labels = torch.randint(2, (32,), generator=generator)
-    if row == "pretraining":
-        labels = ids.where(torch.rand(ids.shape, generator=generator) < 0.15, -100)
-    return inputs | {"input_ids": ids, "labels": labels}
-
-
-def their_training(row: str) -> Callable:
-    "Return some steps of the usual loop around a model of transformers."
-    config = transformers.BertConfig.from_pretrained(FOLDER)
-    task = {"fine-tuning": transformers.BertForSequenceClassification,
-            "pretraining": transformers.BertForMaskedLM}[row]
-    model, inputs = task(config).train(), training_batch(row, config.vocab_size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
-
-    def steps() -> None:
-        for _ in range(STEPS):
-            model(**inputs).loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-
-    return steps
-
-
-def our_training(row: str) -> Callable:
-    "Return as many steps of `train`."
-    config = BertConfig.from_pretrained(CHECKPOINT)
-    task = {"fine-tuning": tinybert.BertForSequenceClassification,
-            "pretraining": tinybert.BertForMaskedLM}[row]
-    model, inputs = task(config), training_batch(row, config.vocab_size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
-    return lambda: train(model, [inputs], max_steps=STEPS, optimizer=optimizer,
-                         disable_tqdm=True)
-
-
-def peak_memory() -> float:
-    "Return the most memory that this process ever had, in MB."
-    status = Path("/proc/self/status")  # elsewhere, the peak includes the parent's until exec
-    if status.exists(): return int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1]) * 1024 / 1e6
-    import resource  # Windows has none
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
-def serve_training(row: str, library: str) -> None:
-    "Take a turn for each line of input and print its seconds per step; then the memory's growth."
-    turn = {"theirs": their_training, "ours": our_training}[library](row)
-    before = peak_memory()
-    for _ in sys.stdin: print(seconds(turn) / STEPS, flush=True)
-    print(peak_memory() - before)
-
-
-def training_side_by_side(row: str, pairs: int) -> tuple[Times, dict[str, float]]:
-    "Return the seconds of steps, and the growth in memory; each library has a process of its own."
-    code = "import sys; from tools.bench import serve_training; serve_training(*sys.argv[1:])"
-    programs = {library: subprocess.Popen([sys.executable, "-c", code, row, library], text=True,
-                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
-                for library in ("theirs", "ours")}
-
-    def turn(library: str) -> float:
-        print(file=programs[library].stdin, flush=True)
-        return float(programs[library].stdout.readline())
-
-    for library in programs: turn(library)  # imports, caches, the optimizer's state
-    times = {library: [] for library in programs}
-    for _ in range(pairs):
-        for library in programs: times[library].append(turn(library))
-    grown = {name: float(program.communicate()[0]) for name, program in programs.items()}
-    return times, grown
-
-
-def measure(pairs: int) -> dict[str, Times]:
-    "Return the seconds of each contender for each row."
-    loads = {"theirs": lambda: transformers.BertModel.from_pretrained(FOLDER),
-             "ours": lambda: BertModel.from_pretrained(CHECKPOINT)}
-    results = {"import": import_times(max(3, pairs // 3)), "load": side_by_side(loads, pairs, 5)}
-    exact, rough = load_models(torch.float32), load_models(torch.bfloat16) if has_bf16() else {}
-    return results | measure_passes(pairs, exact, rough) | measure_embed(pairs, exact, rough)
-
-
-def measure_card(pairs: int, device: str = "cuda", texts: int = 64,
-                 tokens: int = 256) -> dict[str, Times]:
-    "Return the seconds of a batch on a graphics card in bfloat16, with and without padding."
-    half, results = torch.bfloat16, {}
-    theirs = transformers.AutoModel.from_pretrained(FOLDER, dtype=half, attn_implementation="sdpa")
-    models = {"theirs": theirs.eval().to(device),
-              "ours": BertModel.from_pretrained(CHECKPOINT, dtype=half).to(device)}
-    finish = torch.cuda.synchronize if device == "cuda" else lambda: None
-    wait = lambda function: lambda: (function(), finish())
-    for name, padding in (("no padding", False), ("about half padding", True)):
-        run = forwards(models, batch(texts, tokens, padding, device))
-        waiting = {way: wait(function) for way, function in run.items()}
-        results[f"{texts} × {tokens}, {name}"] = side_by_side(waiting, pairs, 5)
-    return results
-
-
-def ratio(times: Times, name: str, to: str = "theirs") -> float:
-    "Return the median over the pairs of one time divided by the other of the same turn."
+def ratio(times: dict, name, to) -> float:
+    "Return the median over the turns of one time divided by the other of the same turn."
     return median(a / b for a, b in zip(times[name], times[to]))
 
 
@@ -269,178 +243,248 @@ def milliseconds(values: list[float]) -> str:
     return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def machine() -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
+    "Return a Markdown table; its first column is of words."
+    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def to_goal(value: float, goal: float) -> str:
+    "Return a number beside its goal, which it should not exceed."
+    return f"{value:.2f} {'≤' if value <= goal else '>'} {goal}"
+
+
+def beside_peers(times: dict, names: tuple[str, ...], dtype: str) -> float:
+    "Return the time of the fastest of our ways divided by that of the fastest other one."
+    to_theirs = lambda key: ratio(times, key, (THEIRS, "float32"))
+    peers = [key for key in times if key[1] == dtype and key[0] not in (*OURS, *ENGINES, "floor")]
+    return ratio(times, min([key for key in times if key[1] == dtype and key[0] in names],
+                            key=to_theirs),
+                 min(peers, key=to_theirs))
+
+
+def passes_table(times: dict, cosines: dict, dtype: str) -> str:
+    "Return the rows of forward passes in one dtype."
+    exact, rows = (THEIRS, "float32"), []
+    keys = [key for key in times["3 × 4"] if key[1] == dtype and key != exact]
+    for name, row in ROWS.items():
+        cells = [name, milliseconds(times[name][exact])]
+        for key in keys:
+            lossy = dtype != "float32" and key in cosines[name]
+            cells.append(f"{ratio(times[name], key, exact):.2f}"
+                         + (f" ({cosines[name][key]:.4f})" if lossy else ""))
+        cells.append(to_goal(beside_peers(times[name], ("ready_to_serve",), dtype),
+                             row.served[dtype]))
+        rows.append(cells + [to_goal(beside_peers(times[name], OURS + ENGINES, dtype), row.fastest[dtype])])
+    return table(["work", "transformers float32, ms", *(way for way, _ in keys),
+                  "ready_to_serve / best peer, goal", "our fastest / best peer, goal"], rows)
+
+
+def start_table(times: dict, imports: Times) -> str:
+    "Return how long an import and loading take."
+    ways = list(times["load"])
+    load = [f"{ratio(times['load'], way, THEIRS):.2f}" for way in ways[1:]]
+    ours = ratio(imports, "tinybert", THEIRS)
+    rows = [["load the checkpoint", milliseconds(times["load"][THEIRS]), *load,
+             to_goal(ratio(times["load"], "tinybert", THEIRS), 0.7)],
+            ["import both classes, after torch", milliseconds(imports[THEIRS]), f"{ours:.2f}",
+             *["–"] * (len(ways) - 2), to_goal(ours, 0.1)]]
+    return table(["work", "transformers, ms", *ways[1:], "tinybert / transformers, goal"], rows)
+
+
+def memory_table(memory: dict) -> str:
+    "Return the memory of each way, by dtype."
+    ways, dtypes = [list(dict.fromkeys(key[i] for key in memory)) for i in (0, 1)]
+    show = lambda key: f"{memory[key]:,.0f}" if key in memory else "–"
+    rows = [[dtype, *(show((way, dtype)) for way in ways)] for dtype in dtypes]
+    return table(["MB", *ways], rows)
+
+
+def modernbert_table(modern: dict) -> str:
+    "Return the times of each length, and the memory of the longest."
+    rows = []
+    for tokens, found in sorted(modern.items()):
+        seconds, megabytes = ([found[way][i] for way in (THEIRS, *OURS)] for i in (0, 1))
+        cells = [f"{seconds[0]:.2f}", *(f"{value / seconds[0]:.2f}" for value in seconds[1:])]
+        if tokens == max(modern): cells += [f"{value:,.0f}" for value in megabytes]
+        rows.append([f"{tokens:,} tokens", *cells, *["–"] * (6 - len(cells))])
+    return table(["ModernBERT base", "transformers, s", *OURS,
+                  *(f"{way}, MB" for way in (THEIRS, *OURS))], rows)
+
+
+def modernbert_goals(modern: dict) -> str:
+    "Say whether the goals for the longest text are met."
+    ours, theirs = (modern[max(modern)][way] for way in ("ready_to_serve", THEIRS))
+    return (f"At {max(modern):,} tokens, ready_to_serve / transformers, beside the goal: "
+            f"time {to_goal(ours[0] / theirs[0], 0.45)}, "
+            f"memory {to_goal(ours[1] / theirs[1], 0.4)}.")
+
+
+def training_table(times: dict, grown: dict) -> str:
+    "Return tokens a second and the memory of training."
+    rows = []
+    for row, (name, goal) in TRAINING.items():
+        tokens = training_batch(row)["attention_mask"].sum()
+        cells = [f"{tokens / median(times[row][way]):,.0f}" for way in (THEIRS, "tinybert")]
+        cells += [f"{grown[row][way]:,.0f}" for way in (THEIRS, "tinybert")]
+        rows.append([name, *cells, to_goal(ratio(times[row], "tinybert", THEIRS), goal)])
+    return table(["work", "transformers, tokens/s", "tinybert, tokens/s", "transformers, MB",
+                  "tinybert, MB", "time / time, goal"], rows)
+
+
+def card_section(card: dict) -> str:
+    "Return the times on a graphics card."
+    rows = [[name, *(milliseconds(times[way]) for way in (THEIRS, "tinybert")),
+             f"{ratio(times, 'tinybert', THEIRS):.2f}"] for name, times in card.items()]
+    return (f"\n## On a graphics card\n\n{torch.cuda.get_device_name()}, bfloat16.\n\n"
+            f"{table(['work', 'transformers, ms', 'tinybert, ms', 'ratio'], rows)}\n")
+
+
+def legend(figure: Figure) -> None:
+    "Name the ways once, below all panels."
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center",
+                  ncols=7, frameon=False, fontsize=8, columnspacing=1, handletextpad=.3)
+
+
+def draw_growth(curves: dict, modern: dict) -> None:
+    "Draw how the time grows with the work."
+    figure = Figure(figsize=(8, 6.4), layout="constrained")
+    panels = {title: (label, curves[title]) for title, (label, _) in CURVES.items()}
+    panels["ModernBERT base, length"] = ("tokens of one text", {
+        tokens: {way: [seconds] for way, (seconds, _) in found.items()}
+        for tokens, found in sorted(modern.items())})
+    for ax, (title, (label, sizes)) in zip(figure.subplots(2, 2).flat, panels.items()):
+        for way in next(iter(sizes.values())):
+            ax.plot(list(sizes), [median(times[way]) for times in sizes.values()], label=way,
+                    color=INKS[COLORS[way]], ls=":" if way == "floor" else "-", marker=".")
+        ax.set(title=title, xlabel=label, ylabel="seconds", xscale="log", yscale="log")
+        ax.set_xticks(list(sizes), [f"{size:,}" for size in sizes], minor=False)
+        ax.minorticks_off()
+        ax.spines[["top", "right"]].set_visible(False)
+    legend(figure)
+    picture(figure, "Time over the size of the work.").save(PAGE.with_name("benchmarks-growth.svg"))
+
+
+def draw_ratios(times: dict, dtypes: list[str]) -> None:
+    "Draw the ratios of the tables as points, a row for each kind of work."
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    for ax, dtype in zip(figure.subplots(1, len(dtypes), squeeze=False, sharey=True)[0], dtypes):
+        for way in [way for way, kind in times["3 × 4"] if kind == dtype]:
+            values = [ratio(times[name], (way, dtype), (THEIRS, "float32")) for name in ROWS]
+            ax.plot(values, range(len(ROWS)), color=INKS[COLORS[way]], label=way, alpha=.9,
+                    ls="", marker=MARKERS.get(way, "o"), ms=14 if way == "floor" else 6)
+        ax.axvline(1, color=INKS["grey"], lw=1, ls="--")
+        ax.set(title=dtype, xlabel="time / time of transformers, float32", xlim=(0, None))
+        ax.set_yticks(range(len(ROWS)), list(ROWS))
+        ax.spines[["top", "right"]].set_visible(False)
+    ax.invert_yaxis()
+    legend(figure)
+    picture(figure, "The ratios of the tables.").save(PAGE.with_name("benchmarks.svg"))
+
+
+def machine(ways: list[str]) -> str:
     "Name the processor, its special units for matrices, and the versions."
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    named = re.search(r"model name\s*: (.*)", info)
-    processor = named[1] if named else platform.processor() or platform.machine()
-    units = ("amx_bf16", "amx_tile", "avx512_bf16", "avx512f", "avx2")
-    units = ", ".join(name for name in units if name in info.split())
-    return (f"{processor} ({units or 'unknown units'}), {torch.get_num_threads()} threads, "
-            f"Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}, "
-            f"transformers {transformers.__version__}, "
-            f"sentence-transformers {sys.modules['sentence_transformers'].__version__}")
-
-
-def best(times: Times) -> float:
-    "Return the smaller ratio of ours as it is and ours prepacked."
-    return min(ratio(times, name) for name in ("ours", "prepacked") if name in times)
-
-
-def table(results: dict) -> str:
-    "Return the rows as a Markdown table."
-    lines = ["| work | theirs, ms | ours, ms | ratio | prepacked, ms | ratio | goal | met |",
-             "|---|--:|--:|--:|--:|--:|--:|---|"]
-    for key, (name, goal) in ROWS.items():
-        if key not in results: continue
-        times = results[key]
-        cells = [name, milliseconds(times["theirs"])]
-        for way in ("ours", "prepacked"):
-            cells += ([milliseconds(times[way]), f"{ratio(times, way):.2f}"] if way in times
-                      else ["–", "–"])
-        cells += [str(goal), "yes" if best(times) <= goal else "no"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def roofline(results: dict) -> str:
-    "Return what fraction of the machine's rate each way reaches, as a Markdown table."
-    config = BertConfig.from_pretrained(CHECKPOINT)
-    lines = ["| work | the machine | theirs | ours | prepacked |", "|---|--:|--:|--:|--:|"]
-    for key in ("full", "half", "full bf16", "half bf16"):
-        if key not in results: continue
-        rough = key.endswith("bf16")
-        rate = multiply_rate(torch.bfloat16 if rough else torch.float32)
-        work = operations(batch(32, 128, key.startswith("half")), config)
-        times = [results[key][way] for way in ("same" if rough else "theirs", "ours", "prepacked")]
-        cells = [plain_name(key), f"{rate / 1e9:,.0f} GFLOP/s",
-                 *(f"{work / median(values) / rate:.0%}" for values in times)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def draw(results: dict, path: Path) -> None:
-    "Write the ratios as a bar chart."
-    figure = Figure(figsize=(8, 5.4), layout="constrained")
-    ax = figure.subplots()
-    rows = {key: row for key, row in ROWS.items() if key in results}
-    for row, (key, (name, goal)) in enumerate(rows.items()):
-        for shift, way, color in ((-.2, "ours", "blue"), (.2, "prepacked", "green")):
-            if way not in results[key]: continue
-            value = ratio(results[key], way)
-            ax.barh(row + shift, value, .38, color=FILLS[color], ec=INKS[color],
-                    label=way if row == 2 else None)
-            end = max(value, goal) if value < goal < value + .07 else value  # beside the red line
-            ax.text(end + .01, row + shift, f"{value:.2f}", va="center", fontsize=9)
-        ax.plot([goal, goal], [row - .45, row + .45], color=INKS["red"], lw=2,
-                label="goal" if row == 2 else None)
-    ax.axvline(1, color=INKS["grey"], lw=1, ls="--")
-    ax.set_yticks(range(len(rows)), [name for name, goal in rows.values()], fontsize=9)
-    ax.invert_yaxis()
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
-    ax.set_xlabel("time / time of theirs (dashed: equal)")
-    picture(figure, "The ratios of the table below as bars.").save(path)
-
-
-def plain_name(key: str) -> str:
-    "Return what a row measures, without what it's compared with."
-    return ROWS[key][0].removesuffix(", against float32")
-
-
-def comparison(results: dict) -> str:
-    "Say how fast the libraries are in bfloat16, if the machine can, and our model compiled."
-    rough = ", ".join(f"{ratio(results[key], 'same'):.2f} ({plain_name(key)})"
-                      for key in results if key.endswith("bf16"))
-    said = (f"For comparison, the libraries' time in bfloat16 divided by that in float32: {rough}."
-            if rough else "This processor can't multiply bfloat16 in hardware, so rows in "
-                          "bfloat16 aren't measured.")
-    compiled = ", ".join(f"{ratio(results[f'{key} compiled'], 'compiled', 'ours'):.2f} "
-                         f"({ROWS[key][0]})" for key in ("small", "full"))
-    return (f"{said} Our model's time with `torch.compile` (default options), divided by that "
-            f"without: {compiled}.")
-
-
-def training_table(results: dict, memory: dict[str, dict[str, float]]) -> str:
-    "Return tokens a second and the growth in memory while training, as a Markdown table."
-    lines = ["| work | theirs, tokens/s | ours, tokens/s | theirs, MB | ours, MB |",
-             "|---|--:|--:|--:|--:|"]
-    vocab_size = BertConfig.from_pretrained(CHECKPOINT).vocab_size
-    for row, grown in memory.items():
-        tokens = training_batch(row, vocab_size)["attention_mask"].sum().item()
-        cells = [f"{tokens / median(results[row][way]):,.0f}" for way in ("theirs", "ours")]
-        cells += [f"{grown[way]:,.0f}" for way in ("theirs", "ours")]
-        lines.append(f"| {ROWS[row][0]} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def card_table(card: dict) -> str:
-    "Return the rows of the graphics card as a Markdown section."
-    lines = ["## On a graphics card", "", f"{torch.cuda.get_device_name()}, bfloat16.", "",
-             "| work | theirs, ms | ours, ms | ratio |", "|---|--:|--:|--:|"]
-    for name, times in card.items():
-        cells = [name, *(milliseconds(times[way]) for way in ("theirs", "ours"))]
-        lines.append(f"| {' | '.join(cells)} | {ratio(times, 'ours'):.2f} |")
-    return "\n".join(lines)
+    names = [line.partition(": ")[2] for line in info.splitlines() if line.startswith("model name")]
+    found = [flag for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
+             if torch.cpu.get_capabilities().get(flag)]
+    packages = ["torch", "sentence-transformers", *(WAYS[way].package for way in ways)]
+    versions = ", ".join(f"{package} {version(package)}" for package in dict.fromkeys(packages))
+    return (f"{names[0] if names else platform.processor()} ({', '.join(found)}), {THREADS} "
+            f"threads, Python {platform.python_version()}, {versions}")
 
 
 PAGE_TEXT = """---
 title: Benchmarks
-description: How fast tinybert is, compared with transformers and sentence-transformers.
+description: How fast tinybert is, compared with transformers, OpenVINO, onnxruntime and ctranslate2.
 ---
 
 `make bench` wrote this page on {date}. Don't edit it: run `make bench` again to see the numbers of your machine.
 
-**Machine.** {machine}.
+**Machine.** {machine}.{missing}
 
-A ratio below 1 means that we're faster. In each row, the programs took turns, one call each, again and again. The times are medians, and a ratio is the median of the turns' ratios, so trust it more than the times beside it.
+Each library runs in a process of its own, with {threads} threads. The processes take turns, {turns} in each row of the tables, so a slow minute hits all of them. A turn is one call, or 20 of a small batch; the very first call isn't counted. **The numbers are times divided by transformers' time in float32**: the median of the turns' ratios, so trust it more than the milliseconds. Below 1 is faster.
 
-- *Theirs* is transformers with its default attention, sdpa, and sentence-transformers for a corpus; always in float32.
-- *Ours* is this package as it is.
-- *Prepacked* is ours with [prepacked weights](course/08_faster.ipynb#prepacking-the-weights).
+- *transformers* uses its default attention, and sentence-transformers for the paragraphs.
+- *tinybert* is the model as it is; *ready_to_serve* is [the copy that answers sooner](15_serving.ipynb), and the two engines are the copies by `engine="inductor"` and `engine="openvino"`.
+- *OpenVINO*, *onnxruntime* and *ctranslate2* run the model that their own converters made of transformers' model. For the paragraphs, they do what sentence-transformers does: sort by length, batches of 32, padding.
+- *floor* is no program: it counts the operations that the layers need for the real tokens, and divides them by the rate of one large matrix product (2048 × 2048) of torch in the same turn.
 
-All of them run [all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2) on the processor. 32 × 128 is a batch of 32 texts, the longest of 128 tokens. The goals were set on a machine with AMX units, which are fast in bfloat16.
+All of them run [all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2). 32 × 128 is a batch of 32 texts of 128 tokens; with half padding, their lengths are random from 2 to 128. The 600 paragraphs have 3 to 250 words, most of them few, and go from text to vectors. The last two columns have our time divided by that of the fastest other library in the same dtype, and the goal: 0.95 ≤ 1.0 is met, 1.05 > 1.0 isn't.
 
-<img src="benchmarks.svg" alt="Bars: for each row of the table below, the time of ours and of ours prepacked divided by the time of theirs; a red line marks the goal.">
+<img src="benchmarks.svg" alt="Points for each row and way, left in float32 and right in bfloat16 where the processor has it: the ratios of the two tables below.">
 
-{table}
+## float32
 
-{comparison}
+{float32}
+
+They all compute the same: the least cosine of a vector with transformers' is {least:.6f}.
+
+## bfloat16
+
+{bfloat16}
+
+## Growth
+
+<img src="benchmarks-growth.svg" alt="Four panels with seconds over the size of the work, both on logarithmic axes: the number of texts in a batch, their length, the number of texts in a corpus, and the length of ModernBERT's text. One line for each way.">
+
+## Long texts
+
+ModernBERT base with random weights reads one text in float32, once for each length. The memory is how far a process's peak rose above what it had before the call.
+
+{modern}
+
+{modern_goals}
+
+## Memory
+
+What a fresh process holds after it has run 32 × 128, the library itself included. The goal for ready_to_serve in float32 is 430 MB.
+
+{memory}
+
+## Load and import
+
+{start}
 
 ## Training
 
-Each library trains a model of MiniLM's shape in a process of its own, with AdamW and gradients clipped to norm 1. *Theirs* is the usual loop around transformers' model: loss, backward, step. *Ours* is `train`. A classifier learns from texts of 2 to 128 tokens; a masked-LM model from full rows, with 15% of the tokens labeled. Our head scores only those, transformers' scores all. Tokens are counted without padding. The memory is how far the process's peak grew while training, gradients and the optimizer's two averages included.
+A model of MiniLM's shape learns with AdamW and gradients clipped to norm 1. transformers gets the usual loop of loss, backward, step; tinybert gets `train`. A classifier learns from texts of 2 to 128 tokens; a masked-LM model from full rows, with 15% of the tokens labeled. Our head scores only those, transformers' scores all. Tokens are counted without padding. The memory is how far the peak rose in the first step, gradients and the optimizer's two averages included.
 
 {training}
-
-## How much of the machine is used
-
-What a machine can do is the rate of one large matrix product, 2048 × 2048, in the same dtype: that's the first column. The others are the operations that the real tokens need, divided by the time, as a fraction of that rate. 100% would be a forward pass that does nothing but multiply, and never multiplies padding. Here, *theirs* has the same dtype as ours.
-
-{roofline}
 """
 
 
-def report(results: dict, memory: dict, card: dict) -> str:
-    "Return the page."
-    page = PAGE_TEXT.format(date=date.today(), machine=machine(), table=table(results),
-                            comparison=comparison(results), roofline=roofline(results),
-                            training=training_table(results, memory))
-    return page + (f"\n{card_table(card)}\n" if card else "")
+def write_page(bench: Bench, passed: tuple, memory: dict, modern: dict, trained: tuple,
+               imports: Times) -> str:
+    "Return the page, and draw its pictures."
+    times, cosines, curves = passed
+    draw_ratios(times, bench.dtypes)
+    draw_growth(curves, modern)
+    missing = ", ".join(name for name in WAYS if name not in bench.ways)
+    half = "bfloat16"
+    rough = (f"Behind each ratio is the least cosine with transformers' vectors in float32.\n\n"
+             f"{passes_table(times, cosines, half)}" if half in bench.dtypes else
+             "This processor can't multiply bfloat16 in hardware, so these rows are left out.")
+    exact = [value for row in cosines.values() for (_, dtype), value in row.items()
+             if dtype == "float32"]
+    return PAGE_TEXT.format(
+        date=date.today(), machine=machine(bench.ways), threads=THREADS, turns=bench.turns,
+        missing=f" Not installed, so left out: {missing}." if missing else "",
+        float32=passes_table(times, cosines, "float32"), bfloat16=rough, least=min(exact),
+        modern=modernbert_table(modern), modern_goals=modernbert_goals(modern),
+        memory=memory_table(memory), start=start_table(times, imports),
+        training=training_table(*trained))
 
 
 def main() -> None:
-    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 11
+    turns = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     transformers.utils.logging.disable_progress_bar()
-    torch.set_grad_enabled(False)
-    gc.disable()
-    results, memory = measure(pairs), {}
-    for row in ("fine-tuning", "pretraining"):
-        results[row], memory[row] = training_side_by_side(row, pairs)
-    card = measure_card(pairs) if torch.cuda.is_available() else {}
-    page = report(results, memory, card)
+    with TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), turns)
+        page = write_page(bench, bench.passes(), bench.memory(), bench.modernbert(),
+                          bench.training(), bench.imports())
+        if torch.cuda.is_available(): page += card_section(bench.card())
     PAGE.write_text(page, encoding="utf-8")
-    draw(results, PICTURE)
     print(page)
 
 
