@@ -111,10 +111,14 @@ def test_loading_does_not_wake_torchs_compiler(tmp_path):
     assert not {"sympy", "torch._dynamo", "transformers"} & set(printed.split())
 
 
+OPTIONAL = {"drawing": {"matplotlib"}, "view": {"matplotlib"},  # only where a picture is drawn: the next test
+            "serving": {"openvino"}}  # only by the engine of that name: tests/test_engines.py
+
+
 def test_modules_import_nothing_that_is_not_theirs():
     allowed = {"torch", "tokenizers", "huggingface_hub", "safetensors", "tqdm", *sys.stdlib_module_names}
     for name, tree in MODULES.items():
-        extra = {"matplotlib"} if name in ("drawing", "view") else set()  # only where a picture is drawn: the next test
+        extra = OPTIONAL.get(name, set())
         outside = {found for found in imported(tree) if not found.startswith(".")} - allowed - extra
         assert not outside, f"{name} imports {outside}"
 

@@ -56,11 +56,11 @@ def cut_blocks(
     row: Tensor,  # (N, …)
     block: int,  # tokens of a block
     reach: int = 0,  # how many more to take in on either side
-    filler: int = 0,  # what the row is filled up with
+    fill_value: int = 0,  # what the row is filled up with
 ) -> Tensor:
     "Return blocks of a row, (blocks, …, block + 2 · reach)."
     sides = (0, 0) * (row.dim() - 1) + (reach, reach + block)
-    return F.pad(row, sides, value=filler).unfold(0, block + 2 * reach, block)
+    return F.pad(row, sides, value=fill_value).unfold(0, block + 2 * reach, block)
 
 # %% ../nbs/07_modernbert.ipynb #sliding-window
 class SlidingWindow:
@@ -72,10 +72,10 @@ class SlidingWindow:
         (B, T), device = packing.real.shape, packing.real.device
         self.reach, self.block, far = window // 2, max(window // 2, 1), -(window // 2) - 1
         starts = torch.arange(B, device=device)[:, None] * (T + self.reach)  # (B, 1)
-        places = (starts + torch.arange(T, device=device)).masked_fill(~packing.real, far)  # (B, T)
-        places = packing.pack(places).flatten()  # (N,)
-        queries = cut_blocks(places, self.block, 0, far)[:, :, None]  # (blocks, block, 1)
-        keys = cut_blocks(places, self.block, self.reach, far)[:, None]  # (blocks, 1, keys)
+        coordinates = starts + torch.arange(T, device=device)  # (B, T)
+        coordinates = packing.pack(coordinates.masked_fill(~packing.real, far)).flatten()  # (N,)
+        queries = cut_blocks(coordinates, self.block, 0, far)[:, :, None]  # (blocks, block, 1)
+        keys = cut_blocks(coordinates, self.block, self.reach, far)[:, None]  # (blocks, 1, keys)
         self.mask = ((queries - keys).abs() <= self.reach)[:, None]  # (blocks, 1, block, keys)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -> Tensor:

@@ -666,8 +666,8 @@ def draw_served(
     "Draw the times of a model that's ready to serve."
     bars(measured, level=1, label="time ready to serve / time of the model",
          alt=("Two bars, the time of the copy that is ready to serve as a fraction of the model's "
-              "time, for Hello! alone and for the guest book, with a dashed line at 1. Both end "
-              "before the line."))
+              "time, for Hello! alone and for the guest book, with a dashed line at 1. On a "
+              "quiet machine both end before it."))
 
 # %% ../../nbs/exercises/08_faster.ipynb #def-engines
 def draw_engines(
