@@ -4,7 +4,7 @@ BIN := .venv/bin
 export HF_HOME := $(CURDIR)/.cache/huggingface
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test test-browser bench docs wheel pretrain clean have-quarto have-chromium export outputs readme
+.PHONY: help setup demo lab test fuzz test-browser bench docs wheel pretrain clean have-quarto have-chromium export outputs readme
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s%s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ lab: setup  ## open the notebooks in JupyterLab
 
 test: setup  ## run all tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+fuzz: setup  ## try 5,000 odd files, texts and inputs, and stop saves everywhere (some minutes)
+	@OMP_NUM_THREADS=1 PYTHONPATH=. timeout 1800 $(BIN)/python tests/fuzz.py 5000
 
 test-browser: have-chromium setup  ## run the tests in a real browser (needs Chromium)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/browser

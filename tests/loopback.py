@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
@@ -26,6 +27,8 @@ class Hub:
         self.uploaded = {}  # SHA-256 → content of a large file
         self.gated, self.requests, self.tokens = set(), [], {}  # tokens: request → header Authorization
         self.after = lambda request: None  # called after each answer, to change things between two requests
+        # for a bad day: (status, headers) in place of an answer, seconds of silence, or "trickle": a byte in half a second
+        self.mood = lambda request: None
         handler = type("Handler", (Answer,), {"hub": self})
         # Two ports, because the Hub keeps large files on another host, to which huggingface_hub sends no token.
         self.servers = [ThreadingHTTPServer(("127.0.0.1", 0), handler) for _ in range(2)]
@@ -84,6 +87,10 @@ class Answer(BaseHTTPRequestHandler):
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.hub.requests.append(f"{self.command} {path}")
         self.hub.tokens[f"{self.command} {path}"] = self.headers.get("Authorization")
+        mood = self.hub.mood(f"{self.command} {path}")
+        if isinstance(mood, tuple): return self.reply(*mood, b"No.")
+        if mood == "trickle": return self.trickle()
+        if mood: return time.sleep(mood)
         if path.startswith("/cdn/"): self.send_file(self.hub.blob(path.removeprefix("/cdn/")), path.removeprefix("/cdn/"))
         elif self.command == "PUT": self.take_large(path.removeprefix("/upload/"))
         elif path == "/api/repos/create": self.create(**json.loads(self.body))
@@ -95,6 +102,15 @@ class Answer(BaseHTTPRequestHandler):
         else: self.refuse(404, None)
         self.hub.after(f"{self.command} {path}")
 
+    def trickle(self):
+        "Promise a file and send next to nothing of it."
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        try:
+            for _ in range(120): self.wfile.write(b"x"), self.wfile.flush(), time.sleep(0.5)
+        except OSError: self.close_connection = True  # nobody listens any more
+
     def resolve(self, repo: str, revision: str, file: str):
         repository = self.hub.repositories.get(repo)
         # the Hub does not tell strangers whether a private repository exists
@@ -105,7 +121,7 @@ class Answer(BaseHTTPRequestHandler):
             return self.refuse(401, "GatedRepo", commit)
         data = repository["commits"][commit].get(file)
         if data is None: return self.refuse(404, "EntryNotFound", commit)
-        if not file.endswith(LARGE): return self.send_file(data, hashlib.sha1(data).hexdigest(), commit)
+        if not file.endswith(LARGE): return self.send_file(data, git_hash(data), commit)
         digest = hashlib.sha256(data).hexdigest()
         self.reply(302, {"Location": f"{self.hub.storage}/cdn/{digest}", "X-Repo-Commit": commit, "X-Linked-Etag": f'"{digest}"',
                           "X-Linked-Size": str(len(data))}, b"Found.")

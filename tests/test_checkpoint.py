@@ -604,10 +604,11 @@ STRANGERS = {  # kind → (writer, what the message says was asked for)
     "numpy": (lambda path: torch.save({"x": numpy.zeros(3)}, path), "_reconstruct"),
     "arguments": (lambda path: torch.save({"x": argparse.Namespace(a=1)}, path), "Namespace"),
     "partial": (lambda path: torch.save({"x": functools.partial(print)}, path), "partial"),
-    "protocol 0": (lambda path: path.write_bytes(pickle.dumps(EVIL, 0)), ""),
-    "protocol 4": (lambda path: path.write_bytes(pickle.dumps(EVIL, 4)), ""),
-    "instance": (lambda path: path.write_bytes(b"(S'id'\nios\nsystem\n."), ""),
-    "tar": (old_tar, ""), "extension": (lambda path: path.write_bytes(b"\x80\x02\x82\x01."), ""),
+    "protocol 0": (lambda path: path.write_bytes(pickle.dumps(EVIL, 0)), "system"),
+    "protocol 4": (lambda path: path.write_bytes(pickle.dumps(EVIL, 4)), "system"),
+    "instance": (lambda path: path.write_bytes(b"(S'id'\nios\nsystem\n."), "os.system"),
+    "tar": (old_tar, ""), "extension": (lambda path: path.write_bytes(b"\x80\x02\x82\x01."),
+                                           "extension 1"),
     "another zip": (lambda path: zipped(path, readme=b"hello"), ""),
     "nested": (lambda path: torch.save({"model": {}, "epoch": 3}, path), "epoch, model")}
 

@@ -1,5 +1,6 @@
 "The Hub: real huggingface_hub, in a process of its own, pointed at a server on this machine that answers as the Hub does."
 
+import hashlib
 import json
 import socket
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import clean_environment, reference
-from loopback import Hub
+from loopback import Hub, git_hash
 
 READER = """if True:
     import json, sys, time
@@ -63,7 +64,7 @@ def shared(tmp_path_factory):
 @pytest.fixture
 def hub(shared):
     shared[0].requests.clear(), shared[0].tokens.clear()
-    shared[0].after = lambda request: None
+    shared[0].after = shared[0].mood = lambda request: None
     return shared[0]
 
 
@@ -313,6 +314,74 @@ def test_no_network_fails_fast(tmp_path):
             for kind in ("AutoConfig", "AutoModel", "AutoTokenizer"):
                 result = reader(kind, "bert-base-cased")
                 assert result["seconds"] < 5 and "'bert-base-cased'" in result["error"] and "connection" in result["error"]
+
+
+# A bad day
+
+@pytest.mark.parametrize("status, words", [(403, "forbids"), (404, "doesn't know this address"), (429, "too many requests"),
+                                           (500, "an error of its own"), (503, "overloaded"), (418, "unusual")])
+def test_each_bad_answer_has_its_own_sentence_at_once(hub, reader, files, name, status, words):
+    name += str(status)  # the cache has what an earlier one loaded
+    hub.add(name, files)
+    hub.mood = lambda request: (status, {})
+    result = reader("AutoModel", name)
+    for word in (name, "config.json", f"answers {status}", words): assert word in result["error"]
+    assert "connection" not in result["error"] and result["seconds"] < 10
+    hub.mood = lambda request: None
+    assert "weights" in reader("AutoModel", name)
+
+
+def test_a_wait_that_the_hub_asks_for_is_kept_if_it_is_short(hub, reader, files, name):
+    hub.add(name, files)
+    hub.mood = lambda request: (429, {"Retry-After": "157"})
+    result = reader("AutoModel", name)
+    assert "wait 157 seconds" in result["error"] and result["seconds"] < 10
+    busy = iter([(429, {"Retry-After": "1"})])
+    hub.mood = lambda request: next(busy, None)
+    result = reader("AutoModel", name)
+    assert "weights" in result and result["seconds"] > 1
+
+
+def test_a_silent_hub_is_given_a_deadline(tmp_path, files):
+    with Hub() as hub, Reader(tmp_path, hub.url, HF_HUB_ETAG_TIMEOUT="1") as reader:
+        hub.add("owner/name", files)
+        hub.mood = lambda request: 30
+        result = reader("AutoModel", "owner/name")
+        for word in ("owner/name", "not answered for 1 seconds", "HF_HUB_ETAG_TIMEOUT"): assert word in result["error"]
+        assert result["seconds"] < 15
+
+
+@pytest.mark.parametrize("mood, words", [(60, "fallen silent"), ("trickle", "Less than 20,000 bytes"), ((503, {}), "answers 503"),
+                                         ((429, {"Retry-After": "99"}), "wait 99 seconds")], ids=str)
+def test_a_download_that_comes_to_nothing_ends_soon_with_its_reason(tmp_path, files, mood, words):
+    with Hub() as hub, Reader(tmp_path, hub.url, HF_HUB_DOWNLOAD_TIMEOUT="2") as reader:
+        hub.add("owner/name", files)
+        hub.mood = lambda request: mood if "GET /cdn/" in request else None
+        result = reader("AutoModel", "owner/name")
+        for word in ("owner/name", "model.safetensors", words): assert word in result["error"]
+        assert result["seconds"] < 40
+        hub.mood = lambda request: None
+        assert "weights" in reader("AutoModel", "owner/name")  # nothing of it has entered the cache
+
+
+def test_a_download_that_is_sent_elsewhere_goes_there(hub, reader, files, name):
+    hub.add(name, files)
+    places = iter([(302, {"Location": "?elsewhere"})])
+    hub.mood = lambda request: next(places, None) if "GET /cdn/" in request else None
+    assert "weights" in reader("AutoModel", name) and next(places, None) is None
+
+
+@pytest.mark.parametrize("kind, file", [("AutoModel", "model.safetensors"), ("AutoTokenizer", "vocab.txt")])
+def test_half_a_file_that_the_server_calls_whole_does_not_enter_the_cache(hub, reader, files, name, kind, file):
+    name += kind
+    hub.add(name, files)
+    right = hashlib.sha256(files[file]).hexdigest() if kind == "AutoModel" else git_hash(files[file])
+    hub.mood = lambda request: (200, {"ETag": f'"{right}"', "X-Repo-Commit": "0" * 40}) if request.endswith(file) else None
+    error = reader(kind, name)["error"]
+    for word in (name, file, "has 3 bytes", "hash"): assert word in error
+    hub.mood = lambda request: None
+    assert reader(kind, name).keys() & {"weights", "ids"}
+    assert not [path for path in reader.store(name).rglob("*") if path.is_file() and path.read_bytes() == b"No."]
 
 
 # A cache that was copied by hand

@@ -11,7 +11,7 @@ __all__ = ['AutoConfig', 'AutoModel', 'AutoModelForMaskedLM', 'AutoModelForSeque
 
 # %% ../nbs/09_choosing.ipynb #3dc142d5
 from .checkpoint import Checkpoint, opens_checkpoint
-from .config import PreTrainedConfig
+from .config import PreTrainedConfig, origin
 from .encoding import PreTrainedTokenizer
 from .heads import ENCODERS, FAMILIES, HEADS
 from .pretrained import PreTrainedModel
@@ -32,9 +32,10 @@ class AutoConfig:
     @classmethod
     def from_dict(cls, settings: dict, **overrides) -> PreTrainedConfig:
         "Return the config for a `config.json`'s content; raise ValueError if its class is unknown."
-        if (model_type := settings.get("model_type")) in FAMILIES:
+        model_type = settings.get("model_type")
+        if isinstance(model_type, str) and model_type in FAMILIES:
             return FAMILIES[model_type].config_class.from_dict(settings, **overrides)
-        raise ValueError(f"The config has the model_type {model_type!r}; "
+        raise ValueError(f"{origin(settings)}The config has the model_type {model_type!r:.80}; "
                          f"this package knows {', '.join(FAMILIES)}.")
 
 # %% ../nbs/09_choosing.ipynb #b7b21804

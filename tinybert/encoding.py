@@ -17,7 +17,8 @@ from typing import Iterable, Mapping, NamedTuple
 import torch
 from tokenizers import Encoding, Tokenizer, models
 from torch import Tensor
-from .checkpoint import Checkpoint, opens_checkpoint, write_files
+from .checkpoint import Checkpoint, is_interruption, opens_checkpoint
+from .saving import write_files
 from .config import PreTrainedConfig
 from .sharing import upload
 from .vocabulary import (
@@ -205,7 +206,7 @@ def encode_batch(backend: Tokenizer, batch: list, words: bool,
     "Return the encoding of each text or pair; raise ValueError that says which one can't be."
     try: return backend.encode_batch(batch, words, add_special_tokens)
     except BaseException as error:  # the library raises plain Exception, and PanicException
-        if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)): raise
+        if is_interruption(error) or isinstance(error, MemoryError): raise
         for index, item in enumerate(batch):
             if not re.search("[\ud800-\udfff]", str(item)): continue
             name = "The text" if len(batch) == 1 else f"The text at index {index}"

@@ -87,10 +87,12 @@ def check_batch(
     if len(shape) < 2 or shape[2:] != width:
         raise ValueError(f"{name} has the shape {shape}; expected ({axes}). A single text needs a "
                          f"batch of one: add [None] or put the list in brackets.")
-    if name == "inputs_embeds" and given.dtype != model.dtype and not torch.is_autocast_enabled(
-            given.device.type):
+    allowed = [model.dtype]
+    if torch.is_autocast_enabled(given.device.type):
+        allowed += [torch.float32, torch.bfloat16, torch.float16]
+    if name == "inputs_embeds" and given.dtype not in allowed:
         raise TypeError(f"{name} has the dtype {given.dtype}; the model's weights are "
-                        f"{model.dtype}.")
+                        f"{model.dtype}. Convert it: {name}.to({model.dtype}).")
     B, T = shape[:2]
     if T == 0: raise ValueError(f"{name} has the shape {shape}: there isn't a single token in it.")
     if T > (longest := model.config.max_position_embeddings - first_position):

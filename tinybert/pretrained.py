@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['Renames', 'OLD_NAMES', 'FLOATS', 'to_ours', 'to_theirs', 'rename_weights', 'prefix_rename', 'match_names',
-           'ConfiguredModel', 'join_tied', 'new_parts', 'check_tensors', 'check_weights', 'init_part', 'init_weights',
-           'read_dtype', 'choose_config', 'load_model', 'check_saved', 'save_model', 'Layer', 'set_checkpointing',
-           'resize_rows', 'resize_embeddings', 'choose_rows', 'require_gradients', 'TrainableModel', 'SavedModel',
-           'PreTrainedModel']
+           'ConfiguredModel', 'join_tied', 'new_parts', 'check_tensors', 'check_weights', 'check_room', 'check_storage',
+           'init_part', 'init_weights', 'read_dtype', 'choose_config', 'load_model', 'check_saved', 'save_model',
+           'Layer', 'set_checkpointing', 'resize_rows', 'resize_embeddings', 'choose_rows', 'require_gradients',
+           'TrainableModel', 'SavedModel', 'PreTrainedModel']
 
 # %% ../nbs/04_pretrained.ipynb #pretrained-imports
 import copy, re
@@ -17,8 +17,8 @@ from typing import Callable
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from .checkpoint import (
-    Checkpoint, list_some, logger, opens_checkpoint, read_state, write_checkpoint)
+from .checkpoint import Checkpoint, list_some, logger, opens_checkpoint, read_state
+from .saving import write_checkpoint
 from .config import PreTrainedConfig
 from .sharing import model_card, upload
 
@@ -176,6 +176,25 @@ def check_weights(model: ConfiguredModel, state: dict[str, Tensor], name: str,
     return {"missing_keys": named(new - dropped.keys()), "unexpected_keys": named(unexpected),
             "mismatched_keys": shapes, "error_msgs": set()}
 
+# %% ../nbs/04_pretrained.ipynb #check-room
+def check_room(config: PreTrainedConfig, state: dict[str, Tensor], name: str) -> None:
+    "Raise ValueError if there can't be as many layers as the config says."
+    groups = ("num_hidden_groups", "inner_group_num")  # ALBERT applies a layer several times
+    for setting in groups if hasattr(config, groups[0]) else ("num_hidden_layers",):
+        if (layers := getattr(config, setting)) > max(len(state), 1):
+            raise ValueError(f"{name!r} lacks most of its weights: by its config, {setting} is "
+                             f"{layers}, but there are only {len(state)} weights.")
+
+# %% ../nbs/04_pretrained.ipynb #check-storage
+def check_storage(state: dict[str, Tensor], name: str) -> None:
+    "Raise ValueError for weights whose shapes promise more numbers than the file has."
+    storages = (weight.untyped_storage() for weight in state.values())
+    stored = sum({each.data_ptr(): each.nbytes() for each in storages}.values())
+    promised = sum(weight.numel() * weight.element_size() for weight in state.values())
+    if promised > 2 * stored:
+        raise ValueError(f"{name!r}: by their shapes, its weights have {promised:,} bytes, but "
+                         f"the file holds only {stored:,} of them.")
+
 # %% ../nbs/04_pretrained.ipynb #b3ebb201
 def init_part(part: nn.Module, deviation: float) -> None:
     "Draw a module's own weights afresh: a matrix normal, a bias and padding's row 0, a norm 1."
@@ -231,7 +250,9 @@ def load_model(
                and weight.shape != wanted[key].shape}
     state = {key: weight for key, weight in state.items() if key not in dropped}
     report, dtype = check_weights(model, state, name, dropped), read_dtype(dtype, state)
-    known = {key: state[key].to(dtype) for key in model.state_dict().keys() & state.keys()}
+    known = {key: state[key] for key in model.state_dict().keys() & state.keys()}
+    check_storage(known, name)
+    known = {key: weight.to(dtype) for key, weight in known.items()}
     model.load_state_dict(known, strict=False, assign=True)
     for part in model.modules():
         if any(weight.is_meta for weight in part.parameters(recurse=False)):
@@ -418,11 +439,14 @@ class PreTrainedModel(SavedModel):
         **overrides,
     ) -> "PreTrainedModel | tuple[PreTrainedModel, dict[str, set]]":
         "Load a model for inference; raise OSError for damaged files, ValueError for other weights."
+        source.use_safetensors = use_safetensors  # which weights the config has to go with
         config = choose_config(cls.config_class, source, config, overrides)
-        with torch.device("meta"): model = cls.class_for(config)(config)  # no memory yet
+        kind = cls.class_for(config)
         if state_dict is None: state = read_state(source, use_safetensors)
         else: state = {key: weight.detach().clone() for key, weight in state_dict.items()}
         name = source.name if state_dict is None else "state_dict"  # for messages
+        check_room(config, state, name)
+        with torch.device("meta"): model = kind(config)  # no memory yet
         model, report = load_model(model, state, name, dtype, add_pooling_layer,
                                    ignore_mismatched_sizes)
         return (model, report) if output_loading_info else model

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import NoReturn
 import torch
 from .auto import AutoConfig, AutoModel, AutoTokenizer
-from .checkpoint import Checkpoint, opens_checkpoint
+from .checkpoint import Checkpoint, check_inside, opens_checkpoint
 from .embedding import POOLINGS, count_rows
 from .vocabulary import read_optional, read_tokenizer
 
@@ -30,15 +30,19 @@ MODULE = re.compile(r"sentence_transformers\.(models|(base|sentence_transformer)
 
 def read_modules(source: Checkpoint) -> list[Checkpoint]:
     "Return the folders of a checkpoint's modules; raise ValueError for any that `embed` lacks."
-    rows, parts = source.read_json("modules.json", list), []
+    rows, parts, path = source.read_json("modules.json", list), [], source.find("modules.json")
+    if not all(isinstance(row, dict) and {"type", "path"} <= row.keys() for row in rows):
+        raise OSError(f"{path} is damaged; expected a list of modules with type and path.")
     known = [MODULE.fullmatch(str(row["type"])) for row in rows]
-    names = [match["name"] if match else row["type"] for match, row in zip(known, rows)]
+    names = [match["name"] if match else str(row["type"])[:80] for match, row in zip(known, rows)]
     if names[:2] != ["Transformer", "Pooling"] or set(names[2:]) - {"Normalize"}:
         refuse(source, f"makes its vectors by {', '.join(names) or 'nothing'} (embed knows "
                        f"Transformer, Pooling, Normalize of sentence-transformers, in this order)")
     for row in rows:
-        part = replace(source, subfolder=f"{source.subfolder}/{row['path']}".strip("/"))
+        inside = check_inside(row["path"], path)
+        part = replace(source, subfolder=f"{source.subfolder}/{inside}".strip("/"))
         part.commit, part.offline = source.commit, source.offline  # all from one revision
+        part.found = source.found
         parts.append(part)
     return parts
 
@@ -66,7 +70,7 @@ def check_settings(part: Checkpoint, module: str, settings: dict) -> dict:
     known = KNOWN_SETTINGS[module]
     for key, value in settings.items():
         if value in (None, {}) or key in known and known[key] in (None, value): continue
-        refuse(part, f"has the setting {key}={value!r} for its {module}")
+        refuse(part, f"has the setting {key}={value!r:.80} for its {module}")
     return settings
 
 # %% ../nbs/10_sentence_folders.ipynb #read-mode-cell
@@ -77,7 +81,7 @@ def read_mode(part: Checkpoint) -> dict:
     given = settings.get("pooling_mode") or older or "mean"  # as sentence-transformers 6 chooses
     modes = [given] if isinstance(given, str) else given
     if len(modes) != 1 or modes[0] not in POOLINGS:
-        refuse(part, f"has the pooling {given!r} (embed knows {', '.join(POOLINGS)}, "
+        refuse(part, f"has the pooling {given!r:.80} (embed knows {', '.join(POOLINGS)}, "
                      f"one at a time)")
     found = {"pooling": modes[0]}
     if not settings.get("include_prompt", True): found["include_prompt"] = False

@@ -11,7 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Callable, Iterable
 from torch import nn
-from .checkpoint import WEIGHT_FILES, why_offline
+from .hub import why_offline
+from .saving import WEIGHT_FILES
 
 # %% ../nbs/01_sharing.ipynb #token-cell
 def require_token(token: bool | str | None) -> str:

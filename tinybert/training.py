@@ -23,7 +23,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW, Optimizer
 from torch.utils.data import Sampler
 from tqdm.auto import tqdm
-from .checkpoint import why_unreadable, write_files
+from .checkpoint import why_unreadable
+from .saving import write_files
 from .collators import own_generator
 from .embedding import token_batches
 from .vocabulary import check_option
