@@ -27,7 +27,7 @@ logger = logging.getLogger("tinybert")
 
 # %% ../nbs/01_checkpoint.ipynb #is-interruption
 def is_interruption(error: BaseException) -> bool:
-    "Tell whether an exception is a wish to stop, and no error."
+    "Tell whether an exception is somebody's wish to stop, and not an error."
     return isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit))
 
 # %% ../nbs/01_checkpoint.ipynb #a1699cf7
@@ -182,7 +182,7 @@ MOST = 4_000_000  # bytes of a file's list of tensors
 
 
 def can_map(path: Path) -> bool:
-    "Tell whether a .bin file's tensors lie in it as they are; raise ValueError for a bomb."
+    "Tell whether a .bin file has its tensors as they are; raise ValueError if it's far too large."
     if not zipfile.is_zipfile(path): return False  # torch before 1.6 wrote another format
     with zipfile.ZipFile(path) as archive: parts = archive.infolist()
     size, limit = sum(part.file_size for part in parts), 2 * path.stat().st_size + 1_000_000
@@ -319,7 +319,7 @@ def read_state(
 
 # %% ../nbs/01_checkpoint.ipynb #partner-cell
 def partner(source: Checkpoint, name: str) -> Path | None:
-    "Return the path of a large file, or of the weights that are loaded if it's one of weights."
+    "Return the path of a large file; for a file of weights, of those that are loaded."
     return find_weights(source) if name in weight_files() else source.find(name)
 
 # %% ../nbs/01_checkpoint.ipynb #settle-cell

@@ -46,9 +46,9 @@ HUB_STATUS = {  # status → what it means, and what to do
     404: "it doesn't know this address. Check the name, and HF_ENDPOINT if it's set.",
     429: "it has had too many requests from your address. Wait, or log in: `hf auth login`.",
     500: "it has an error of its own. Try again later.",
-    502: "it can't be reached behind its front door. Try again later.",
+    502: "one of its servers doesn't get an answer from another. Try again later.",
     503: "it's overloaded or under repair. Try again later.",
-    504: "it can't be reached behind its front door. Try again later."}
+    504: "one of its servers doesn't get an answer from another. Try again later."}
 
 
 def why_refused(status: int, wait: str | None) -> str:
@@ -154,7 +154,7 @@ def hash_file(path: Path, kind: str) -> str:
 
 # %% ../nbs/01_hub.ipynb #check-whole-cell
 def check_whole(found: str) -> str:
-    "Return the path of a downloaded file; remove it and raise OSError if its content is another."
+    "Return a downloaded file's path; remove it and raise OSError unless it's what the Hub has."
     if not (link := Path(found)).is_symlink(): return found  # on Windows, there may be no links
     blob = link.parent / os.readlink(link)
     kind = {64: "sha256", 40: "sha1"}.get(len(blob.name))  # a server that's not the Hub has others
