@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HUB_ERRORS', 'HUB_STATUS', 'LONGEST_WAIT', 'PATIENCE', 'LEAST', 'why_offline', 'HubUnreachable', 'why_refused',
-           'ask_hub', 'Watch', 'measure', 'hash_file', 'check_whole', 'fetch']
+           'ask_hub', 'why_silent', 'Watch', 'measure', 'hash_file', 'check_whole', 'fetch']
 
 # %% ../nbs/01_hub.ipynb #hub-imports
 import hashlib, logging, os, socket, threading, time, urllib.request
@@ -83,6 +83,12 @@ def ask_hub(name: str, filename: str, revision: str | None, token: str | None) -
         logging.getLogger("tinybert").warning(f"{name}: {reason} Waiting.")
         time.sleep(int(wait))
 
+# %% ../nbs/01_hub.ipynb #why-silent-cell
+def why_silent(host: str) -> str:
+    "Return what it means that a server sends nothing."
+    return (f"The server {host} has fallen silent. Try again later, or set "
+            f"HF_HUB_DOWNLOAD_TIMEOUT to wait longer.")
+
 # %% ../nbs/01_hub.ipynb #watch-cell
 class Watch:
     "Watch a download, and end it with a reason if the server refuses, falls silent or trickles."
@@ -111,9 +117,7 @@ class Watch:
         "Raise HubUnreachable if there's no use in asking again."
         if not self.is_mine(request): return
         if self.asked and not (self.answer and self.answer.num_bytes_downloaded):
-            self.reason = self.reason or (
-                f"The server {request.url.host} has fallen silent. Try again later, or set "
-                f"HF_HUB_DOWNLOAD_TIMEOUT to wait longer.")
+            self.reason = self.reason or why_silent(request.url.host)
         if self.reason: raise HubUnreachable(self.reason)
         self.asked, self.answer = True, None
 
@@ -122,9 +126,8 @@ class Watch:
         if not self.is_mine(response.request): return
         if response.status_code in HUB_STATUS:
             raise OSError(why_refused(response.status_code, response.headers.get("Retry-After")))
-        if response.is_redirect:
-            self.asked = False  # what follows is no second attempt
-            return
+        self.asked = not response.is_redirect  # what follows one is no second attempt
+        if response.is_redirect: return
         self.answer = response
         threading.Thread(target=measure, args=[self, response], daemon=True).start()
 

@@ -182,7 +182,7 @@ def check_room(config: PreTrainedConfig, state: dict[str, Tensor], name: str) ->
     groups = ("num_hidden_groups", "inner_group_num")  # ALBERT applies a layer several times
     for setting in groups if hasattr(config, groups[0]) else ("num_hidden_layers",):
         if (layers := getattr(config, setting)) > max(len(state), 1):
-            raise ValueError(f"{name!r} lacks most of its weights: by its config, {setting} is "
+            raise ValueError(f"{name!r} lacks most of the weights: by its config, {setting} is "
                              f"{layers}, but there are only {len(state)} weights.")
 
 # %% ../nbs/04_pretrained.ipynb #check-storage

@@ -37,7 +37,7 @@ def find_words(activation: Callable[[Tensor], Tensor]) -> tuple[str, list, str] 
     form = getattr(activation, "keywords", {}).get("approximate", "none")
     return None if word is None else (word, [], form)
 
-# %% ../nbs/15_serving.ipynb #unchangeable
+# %% ../nbs/15_serving.ipynb #unchangeable-cell
 class Unchangeable(nn.Module):
     "Hold weights in a form that's for one dtype, `dtype`, on the processor."
     def _apply(self, change: Callable[[Tensor], Tensor], recurse: bool = True) -> "Unchangeable":
