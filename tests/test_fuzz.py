@@ -56,6 +56,7 @@ REGRESSIONS = [
     ("config.json", {"pad_token_id": True}, "whole number"), ("config.json", {"use_cache": "yes"}, "True or False"),
     ("config.json", {"num_labels": 10**9}, "no model has more"), ("config.json", {"hidden_size": 10**30}, "no model has more"),
     ("config.json", {"num_hidden_layers": 10**5}, "lacks most of the weights"), ("config.json", {"model_type": []}, "model_type"),
+    ("config.json", {"pruned_heads": "x" * 5000}, "only {} is supported"),
     *(("config.json", {name: 1}, f"'{name}' would hide") for name in ("to_dict", "check", "check_setting", "save_pretrained", "supported",
                                                                       "__class__", "__dict__", "_values", "attribute_map")),
     ("model.safetensors", header("[]"), "no sense"), ("model.safetensors", header('{"a":' + "[" * 10**5), "no sense"),

@@ -106,7 +106,7 @@ class Settings:
             raise ValueError(f"{name} is {value}; no model has more than {MOST:,} of anything.")
         wanted = self.supported.get(name, value)
         if value != wanted and (value or wanted):  # None, False and {} all mean "not used"
-            raise ValueError(f"{name} is {value!r}; only {wanted!r} is supported.")
+            raise ValueError(f"{name} is {value!r:.80}; only {wanted!r} is supported.")
 
     def _values(self) -> dict: return vars(self)
 
@@ -221,7 +221,7 @@ def make_config(cls: type, settings: dict, overrides: dict) -> Settings:
         for name, value in settings.items():  # what the class doesn't know is kept
             if name in (*known, "model_type", "tinybert_version"): continue
             if hasattr(cls, name):
-                raise ValueError(f"the key {name!r} would hide a method or attribute of "
+                raise ValueError(f"the key {name!r:.80} would hide a method or attribute of "
                                  f"{cls.__name__}. Remove it.")
             setattr(config, name, value)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
