@@ -56,7 +56,7 @@ REGRESSIONS = [
     ("config.json", {"pad_token_id": True}, "whole number"), ("config.json", {"use_cache": "yes"}, "True or False"),
     ("config.json", {"num_labels": 10**9}, "no model has more"), ("config.json", {"hidden_size": 10**30}, "no model has more"),
     ("config.json", {"num_hidden_layers": 10**5}, "lacks most of the weights"), ("config.json", {"model_type": []}, "model_type"),
-    ("config.json", {"pruned_heads": "x" * 5000}, "only {} is supported"),
+    ("config.json", {"pruned_heads": "x" * 5000}, "only {} is supported"), ("special_tokens_map.json", {"cls_token": "\ud800"}, "surrogates"),
     *(("config.json", {name: 1}, f"'{name}' would hide") for name in ("to_dict", "check", "check_setting", "save_pretrained", "supported",
                                                                       "__class__", "__dict__", "_values", "attribute_map")),
     ("model.safetensors", header("[]"), "no sense"), ("model.safetensors", header('{"a":' + "[" * 10**5), "no sense"),
@@ -86,6 +86,23 @@ def test_a_case_that_was_found(tmp_path, file, content, words):
     message = str(error.value)
     assert str(folder) in message and words in message and len(message) < 2000 and time.monotonic() - start < fuzz.LONGEST
     assert file in message or words.startswith("lacks"), message
+
+
+def test_a_long_token_is_cut(tmp_path):
+    folder = spoiled(tmp_path / "x", "special_tokens_map.json", {"cls_token": "x" * 5000})
+    with pytest.raises(ValueError, match=r"The vocabulary has no x{80}\. ") as error: fuzz.load(folder)
+    assert len(str(error.value)) < 2000
+
+
+@pytest.mark.parametrize("file, content", [
+    *(("1_Pooling/config.json", {"pooling_mode": value}) for value in (5, True, [["mean"]], {"a": 1}, ["mean", "cls"])),
+    *(("sentence_bert_config.json", {"model_args": value}) for value in (5, ["x"])),
+    *(("config_sentence_transformers.json", settings) for settings in ({"prompts": 5}, {"prompts": ["x"]}, {"default_prompt_name": ["x"]},
+                                                                       {"prompts": {"x": 5}, "default_prompt_name": "x"}))])
+def test_odd_settings_of_sentence_folders(tmp_path, file, content):
+    folder = spoiled(tmp_path / "x", file, content)
+    with pytest.raises(ValueError) as error: read_pooling(folder)
+    assert str(folder) in str(error.value) and [*content][0].removeprefix("default_").split("_")[0].rstrip("s") in str(error.value)
 
 
 def test_modules_stay_in_their_folder(tmp_path):

@@ -37,7 +37,8 @@ REPAIR_HINT = "If it comes from the Hub, load it with force_download=True; other
 def read_json(path: Path, kind: type = dict) -> dict | list:
     "Return a JSON file's content; raise OSError if it's damaged, or not of this kind."
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(text := path.read_text(encoding="utf-8"))
+        if "\\ud" in text.lower(): json.dumps(content, ensure_ascii=False).encode()  # half a pair?
         if isinstance(content, kind): return content
         raise ValueError(f"it holds a {type(content).__name__}")
     except (ValueError, RecursionError) as error:

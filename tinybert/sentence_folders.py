@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODULE', 'POOLING_KEYS', 'KNOWN_SETTINGS', 'TEXT_FILES', 'GROUPS', 'refuse', 'read_modules', 'check_settings',
-           'read_mode', 'read_text_settings', 'read_general', 'read_pooling']
+           'read_mode', 'take_group', 'read_text_settings', 'read_general', 'read_pooling']
 
 # %% ../nbs/10_sentence_folders.ipynb #imports-cell
 import re
@@ -79,13 +79,20 @@ def read_mode(part: Checkpoint) -> dict:
     settings = check_settings(part, "Pooling", part.read_json("config.json"))
     older = [name for key, name in POOLING_KEYS.items() if settings.get(key)]
     given = settings.get("pooling_mode") or older or "mean"  # as sentence-transformers 6 chooses
-    modes = [given] if isinstance(given, str) else given
-    if len(modes) != 1 or modes[0] not in POOLINGS:
+    modes = given if isinstance(given, list) else [given]
+    if modes not in [[name] for name in POOLINGS]:
         refuse(part, f"has the pooling {given!r:.80} (embed knows {', '.join(POOLINGS)}, "
                      f"one at a time)")
     found = {"pooling": modes[0]}
     if not settings.get("include_prompt", True): found["include_prompt"] = False
     return found
+
+# %% ../nbs/10_sentence_folders.ipynb #take-group-cell
+def take_group(part: Checkpoint, settings: dict, name: str) -> dict:
+    "Take a group of settings out of its dictionary, {} if there's none; raise ValueError."
+    group = settings.pop(name, None) or {}
+    if not isinstance(group, dict): refuse(part, f"has {name}={group!r:.80}, not a dictionary")
+    return group
 
 # %% ../nbs/10_sentence_folders.ipynb #read-text-cell
 TEXT_FILES = [f"sentence_{kind}_config.json" for kind in (
@@ -98,7 +105,7 @@ def read_text_settings(part: Checkpoint) -> dict:
     "Return a text's limit in tokens, {} if there's none; raise ValueError if texts are edited."
     settings = read_optional(part, *TEXT_FILES)
     lower = settings.pop("do_lower_case", False)
-    for group in GROUPS: settings |= settings.pop(group, None) or {}
+    for group in GROUPS: settings |= take_group(part, settings, group)
     check_settings(part, "Transformer", settings)
     if part.find("adapter_config.json"): refuse(part, "changes its model by an adapter")
     if lower:
@@ -114,9 +121,10 @@ def read_general(source: Checkpoint) -> dict:
     settings = read_optional(source, "config_sentence_transformers.json")
     if (kind := settings.get("model_type", "SentenceTransformer")) != "SentenceTransformer":
         refuse(source, f"is a {kind}")
-    prompts = {"query": "", "document": ""} | (settings.get("prompts") or {})
-    if (name := settings.get("default_prompt_name")) is not None and name not in prompts:
-        refuse(source, f"has the default prompt {name!r} without a text")
+    prompts = {"query": "", "document": ""} | take_group(source, settings, "prompts")
+    name = settings.get("default_prompt_name")
+    if name is not None and not (isinstance(name, str) and isinstance(prompts.get(name), str)):
+        refuse(source, f"has the default prompt {name!r:.80} without a text")
     found = {"prompt": prompts.get(name), "truncate_dim": settings.get("truncate_dim")}
     return {name: value for name, value in found.items() if value}
 

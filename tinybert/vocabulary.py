@@ -36,7 +36,7 @@ def check_special_tokens(backend: Tokenizer, settings: dict, files: str) -> None
     "Raise ValueError if the vocabulary lacks a special token; `files` says where it comes from."
     tokens = [settings[name] for name in SPECIAL_TOKENS]
     if absent := [token for token in tokens if backend.token_to_id(token) is None]:
-        raise ValueError(f"The vocabulary has no {', '.join(absent)}. "
+        raise ValueError(f"The vocabulary has no {', '.join(f'{token:.80}' for token in absent)}. "
                          f"Is {files} that of a {settings['tokenizer_class']}?")
 
 # %% ../nbs/05_vocabulary.ipynb #renew-ends-cell
