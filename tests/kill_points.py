@@ -45,13 +45,14 @@ def shards(folder: Path, safe: bool) -> None:
 def prepare(folder: Path, before: str) -> None:
     "Fill a new folder with the first model, in one form or another."
     for safe in (False, True):
-        if before in (FILES[safe], "both"):
+        if before in (FILES[safe], "both", "three"):
             saving.write_checkpoint(folder / "x", "{}", model(1).state_dict(), safe_serialization=safe)
             folder.mkdir(exist_ok=True), os.replace(folder / "x" / FILES[safe], folder / FILES[safe])
             shutil.rmtree(folder / "x")
         elif before == f"shards of {FILES[safe]}":
             model(1).save_pretrained(folder, safe_serialization=safe)
             shards(folder, safe)
+    if before == "three": shards(folder, False), torch.save(model(1).state_dict(), folder / FILES[False])
     if before != "nothing": model(1).config.save_pretrained(folder)
 
 
@@ -99,7 +100,7 @@ def faults(folder: Path, before: str, safe: bool, clean: bool) -> list[str]:
     return wrong
 
 
-FORMS = ["nothing", *FILES.values(), "both", *(f"shards of {name}" for name in FILES.values())]
+FORMS = ["nothing", *FILES.values(), "both", "three", *(f"shards of {name}" for name in FILES.values())]
 
 
 def main(root: Path, how: str, nameless: bool, forms: list[str] = FORMS) -> None:

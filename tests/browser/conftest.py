@@ -5,7 +5,10 @@ import shutil
 
 import pytest
 from pages import DESKTOP, SHOTS
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
+
+expect.set_options(timeout=30_000)  # milliseconds, as for everything else: the machine may be busy
+BUILT = "'DecompressionStream' in window === false || [...document.querySelectorAll('.tinybert-attention')].every(view => view.shadowRoot)"
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +36,7 @@ def open_page(browser):
         page.on("dialog", lambda dialog: (trouble.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.on("request", lambda request: trouble.append(request.url) if not request.url.startswith(own) else None)
         if html: page.set_content(html)
+        if html and options.get("java_script_enabled", True): page.wait_for_function(BUILT)  # views unpack their weights meanwhile
         return page
 
     yield make

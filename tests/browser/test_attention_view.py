@@ -56,6 +56,12 @@ def token(view, text: str): return view.get_by_role("radiogroup", name="Token th
 def head(view, name: str): return view.get_by_role("radio", name=name, exact=True)
 
 
+def open_table(view) -> None:
+    "Unfold the table of weights."
+    view.get_by_text("Weights as a table").click()
+    view.get_by_role("table").wait_for()
+
+
 def best(view: AttentionView, weights: torch.Tensor, at: int) -> str:
     "Return what the view says about a token."
     order = weights[at].sort(descending=True, stable=True)
@@ -144,10 +150,11 @@ def test_the_keyboard_reaches_all(open_page):
 def test_the_table_has_all_weights_of_the_token(open_page):
     view = make("[CLS] a b c [SEP]", layer=0, head=2)
     shown = open_page(page_of(view)).locator(".tinybert-attention")
-    shown.get_by_text("Weights as a table").click()
+    open_table(shown)
     for at in (3, 0):
         token(shown, f"{view.tokens[at]}, position").hover()
         table = shown.get_by_role("table", name=f"Where {view.tokens[at]} (position {at}) attends: layer 0, head 2")
+        table.wait_for()
         assert table.get_by_role("columnheader").all_inner_texts() == ["position", "token", "weight"]
         assert table.get_by_role("rowheader").all_inner_texts() == view.tokens
         weights = [float(row.get_by_role("cell").all_inner_texts()[1]) for row in table.get_by_role("row").all()[1:]]
@@ -192,7 +199,7 @@ def test_text_is_shown_and_does_not_run(open_page):
     shown = open_page(page_of(make(["[CLS]", ATTACK, '" onload="alert(2)', "$x$", "[SEP]"]))).locator(".tinybert-attention")
     token(shown, ATTACK).hover()
     assert shown.locator(".line button").nth(1).inner_text() == ATTACK
-    shown.get_by_text("Weights as a table").click()
+    open_table(shown)
     assert shown.get_by_role("rowheader").all_inner_texts()[1] == ATTACK  # and no dialog: see open_page
 
 
@@ -225,7 +232,7 @@ def test_colors_can_be_told_apart_in_light_and_dark(open_page, shoot, river, mod
 def test_nothing_is_cut_off(open_page, shoot, size, layers, heads, count):
     tokens = ["[CLS]", "Donaudampfschifffahrtsgesellschaftskapitän" * 2, *(f"word{n}" for n in range(count - 3)), "[SEP]"]
     page = open_page(page_of(make(tokens, layers, heads)), size)
-    page.locator(".tinybert-attention").get_by_text("Weights as a table").click()
+    open_table(page.locator(".tinybert-attention"))
     assert what_is_cut_off(page) == []
     shoot(page)
 
