@@ -27,7 +27,8 @@ class Hub:
         self.uploaded = {}  # SHA-256 → content of a large file
         self.gated, self.requests, self.tokens = set(), [], {}  # tokens: request → header Authorization
         self.after = lambda request: None  # called after each answer, to change things between two requests
-        # for a bad day: (status, headers) in place of an answer, seconds of silence, or "trickle": a byte in half a second
+        # for a bad day: (status, headers) in place of an answer, seconds of silence, or a byte in half a second: "trickle" of a
+        # file, "headers" of what comes before it
         self.mood = lambda request: None
         handler = type("Handler", (Answer,), {"hub": self})
         # Two ports, because the Hub keeps large files on another host, to which huggingface_hub sends no token.
@@ -89,7 +90,8 @@ class Answer(BaseHTTPRequestHandler):
         self.hub.tokens[f"{self.command} {path}"] = self.headers.get("Authorization")
         mood = self.hub.mood(f"{self.command} {path}")
         if isinstance(mood, tuple): return self.reply(*mood, b"No.")
-        if mood == "trickle": return self.trickle()
+        if mood == "trickle": return self.trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        if mood == "headers": return self.trickle(b"HTTP/1.1 200 OK\r\nX-Long: ")
         if mood: return time.sleep(mood)
         if path.startswith("/cdn/"): self.send_file(self.hub.blob(path.removeprefix("/cdn/")), path.removeprefix("/cdn/"))
         elif self.command == "PUT": self.take_large(path.removeprefix("/upload/"))
@@ -102,12 +104,10 @@ class Answer(BaseHTTPRequestHandler):
         else: self.refuse(404, None)
         self.hub.after(f"{self.command} {path}")
 
-    def trickle(self):
-        "Promise a file and send next to nothing of it."
-        self.send_response(200)
-        self.send_header("Content-Length", "1000000")
-        self.end_headers()
+    def trickle(self, begin: bytes):
+        "Begin an answer and send next to nothing of the rest."
         try:
+            self.wfile.write(begin)
             for _ in range(120): self.wfile.write(b"x"), self.wfile.flush(), time.sleep(0.5)
         except OSError: self.close_connection = True  # nobody listens any more
 

@@ -157,6 +157,16 @@ def test_two_forms_with_other_weights_are_told(tmp_path, caplog):
     assert "pytorch_model.bin has other weights than the file that is loaded, which is model.safetensors" in caplog.text
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_rounding_makes_no_other_weights_but_a_small_step_does(tmp_path, caplog, dtype):
+    def save(step):
+        write_bert(tmp_path, {key: value.to(dtype) for key, value in small(1).state_dict().items()}, safe=True)
+        write_bert(tmp_path, {key: value + step for key, value in small(1).state_dict().items()}, safe=False)
+        BertModel.from_pretrained(tmp_path)
+        return len(caplog.records)
+    assert save(step=0) == 0 and save(step=2e-5) == 1
+
+
 def test_a_tensor_in_two_shards_is_told_and_the_index_decides(tmp_path, caplog):
     index = shard(write_bert(tmp_path), small().state_dict())["weight_map"]
     first, second = sorted(set(index.values()))[:2]

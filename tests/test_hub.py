@@ -351,10 +351,10 @@ def test_a_silent_hub_is_given_a_deadline(tmp_path, files):
         assert result["seconds"] < 15
 
 
-@pytest.mark.parametrize("mood, words", [(60, "fallen silent"), ("trickle", "Less than 20,000 bytes"), ((503, {}), "answers 503"),
-                                         ((429, {"Retry-After": "99"}), "wait 99 seconds")], ids=str)
+@pytest.mark.parametrize("mood, words", [(60, "fallen silent"), ("trickle", "Less than 3,000 bytes"), ("headers", "fallen silent"),
+                                         ((503, {}), "answers 503"), ((429, {"Retry-After": "99"}), "wait 99 seconds")], ids=str)
 def test_a_download_that_comes_to_nothing_ends_soon_with_its_reason(tmp_path, files, mood, words):
-    with Hub() as hub, Reader(tmp_path, hub.url, HF_HUB_DOWNLOAD_TIMEOUT="2") as reader:
+    with Hub() as hub, Reader(tmp_path, hub.url, HF_HUB_ETAG_TIMEOUT="2", HF_HUB_DOWNLOAD_TIMEOUT="2") as reader:
         hub.add("owner/name", files)
         hub.mood = lambda request: mood if "GET /cdn/" in request else None
         result = reader("AutoModel", "owner/name")
@@ -362,6 +362,23 @@ def test_a_download_that_comes_to_nothing_ends_soon_with_its_reason(tmp_path, fi
         assert result["seconds"] < 40
         hub.mood = lambda request: None
         assert "weights" in reader("AutoModel", "owner/name")  # nothing of it has entered the cache
+
+
+@pytest.mark.parametrize("mood, words", [(60, "fallen silent"), ("headers", "fallen silent"), ((503, {}), "answers 503")], ids=str)
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_hub_that_turns_bad_between_two_questions(tmp_path, files, mood, words, count):
+    "Before a download there are two requests: our own, and the library's."
+    with Hub() as hub, Reader(tmp_path, hub.url, HF_HUB_ETAG_TIMEOUT="2", HF_HUB_DOWNLOAD_TIMEOUT="2") as reader:
+        hub.add("owner/name", files)
+        assert "config" in reader("AutoConfig", "owner/name")  # this leaves a connection open
+        good = iter(range(count - 1))
+        hub.mood = lambda request: mood if "safetensors" in request and next(good, None) is None else None
+        result = reader("AutoModel", "owner/name")
+        if (mood, count) == (60, 1): words = "not answered for 2 seconds"
+        for word in ("owner/name", words): assert word in result["error"]
+        assert result["seconds"] < 15
+        hub.mood = lambda request: None
+        assert "weights" in reader("AutoModel", "owner/name")
 
 
 def test_a_download_that_is_sent_elsewhere_goes_there(hub, reader, files, name):

@@ -7,7 +7,8 @@ __all__ = ['logger', 'REPAIR_HINT', 'BUNDLED', 'SAVING', 'MOST', 'OLDER_OPTIONS'
            'is_interruption', 'read_json', 'check_name', 'refuse_pointer', 'bundled', 'Checkpoint', 'identify',
            'describe_missing', 'download', 'find_on_hub', 'functions_named', 'can_map', 'describe_damage',
            'why_unreadable', 'read_weights', 'list_some', 'check_inside', 'read_shards', 'weight_files', 'find_weights',
-           'compare_forms', 'read_state', 'partner', 'settle', 'changed', 'understand_options', 'opens_checkpoint']
+           'are_close', 'compare_forms', 'read_state', 'partner', 'settle', 'changed', 'understand_options',
+           'opens_checkpoint']
 
 # %% ../nbs/01_checkpoint.ipynb #625d6672
 import difflib, functools, inspect, json, logging, os, pickletools, re, zipfile
@@ -288,17 +289,26 @@ def find_weights(source: Checkpoint) -> Path | None:
     "Return the path of the weights that a checkpoint is loaded with, or of their index."
     return next(filter(None, map(source.find, weight_files(source.use_safetensors))), None)
 
+# %% ../nbs/01_checkpoint.ipynb #are-close-cell
+def are_close(one: Tensor, other: Tensor) -> bool:
+    "Tell whether the first numbers of two tensors differ by no more than the coarser dtype rounds."
+    if one.shape != other.shape: return False
+    first = lambda tensor: tensor[(0,) * (tensor.dim() - 1)][:64] if tensor.dim() else tensor
+    starts = [(first(t) if t.numel() else t).double() for t in (one, other)]
+    kinds = [torch.finfo(t.dtype) for t in (one, other) if t.is_floating_point()]
+    rtol = max((kind.eps for kind in kinds), default=0)
+    atol = max((kind.eps * kind.tiny for kind in kinds), default=0)  # the smallest number there is
+    return torch.allclose(*starts, rtol=rtol, atol=atol, equal_nan=True)
+
+
 # %% ../nbs/01_checkpoint.ipynb #compare-forms
 def compare_forms(source: Checkpoint, state: dict[str, Tensor], name: str) -> None:
     "Log one line if a folder's other weights differ from those that are loaded."
     if not (path := source.find(name)): return
     try: other = read_weights(path)
     except OSError: return  # it isn't needed
-    def first(tensor: Tensor) -> Tensor:
-        return tensor[(0,) * (tensor.dim() - 1)][:64].float() if tensor.numel() else tensor
-    different = [key for key in state.keys() & other.keys() if state[key].dim()
-                 and (state[key].shape != other[key].shape
-                      or not torch.allclose(first(state[key]), first(other[key]), 0.01, 0.001))]
+    different = [key for key in state.keys() & other.keys()
+                 if not are_close(state[key], other[key])]
     if different and not changed(source):  # else a save is just replacing one by the other
         logger.warning(f"{source.name}: {name} has other weights than the file that is loaded, "
                        f"which is model.safetensors: {list_some(different)}.")
