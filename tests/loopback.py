@@ -28,7 +28,7 @@ class Hub:
         self.gated, self.requests, self.tokens = set(), [], {}  # tokens: request → header Authorization
         self.after = lambda request: None  # called after each answer, to change things between two requests
         # for a bad day: (status, headers) in place of an answer, seconds of silence, or a byte in half a second: "trickle" of a
-        # file, "headers" of what comes before it
+        # file, "headers" of what comes before it, or "half": half of a large file, and then nothing
         self.mood = lambda request: None
         handler = type("Handler", (Answer,), {"hub": self})
         # Two ports, because the Hub keeps large files on another host, to which huggingface_hub sends no token.
@@ -91,6 +91,7 @@ class Answer(BaseHTTPRequestHandler):
         mood = self.hub.mood(f"{self.command} {path}")
         if isinstance(mood, tuple): return self.reply(*mood, b"No.")
         if mood == "trickle": return self.trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        if mood == "half": return self.half(self.hub.blob(path.removeprefix("/cdn/")))
         if mood == "headers": return self.trickle(b"HTTP/1.1 200 OK\r\nX-Long: ")
         if mood: return time.sleep(mood)
         if path.startswith("/cdn/"): self.send_file(self.hub.blob(path.removeprefix("/cdn/")), path.removeprefix("/cdn/"))
@@ -110,6 +111,13 @@ class Answer(BaseHTTPRequestHandler):
             self.wfile.write(begin)
             for _ in range(120): self.wfile.write(b"x"), self.wfile.flush(), time.sleep(0.5)
         except OSError: self.close_connection = True  # nobody listens any more
+
+    def half(self, data: bytes):
+        "Send half of a file and fall silent."
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data[:len(data) // 2]), self.wfile.flush(), time.sleep(60)
 
     def resolve(self, repo: str, revision: str, file: str):
         repository = self.hub.repositories.get(repo)

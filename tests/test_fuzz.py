@@ -131,6 +131,30 @@ def test_a_bomb_is_refused(tmp_path):
     with pytest.raises(OSError, match="pytorch_model.bin cannot be read .*unpacked, it would have 40,0"): BertModel.from_pretrained(tmp_path)
 
 
+OLD_FORMAT = """if True:
+    import resource, struct, sys, torch
+    from pathlib import Path
+    from tinybert.checkpoint import read_weights
+    path, claimed = Path(sys.argv[1], "pytorch_model.bin"), int(sys.argv[2])
+    torch.save({"pooler.dense.bias": torch.ones(7777)}, path, _use_new_zipfile_serialization=False)
+    assert read_weights(path)["pooler.dense.bias"].sum() == 7777
+    content = path.read_bytes()
+    for old, new in ((b"M" + struct.pack("<H", 7777), bytes([0x8a, 8]) + struct.pack("<q", claimed)),  # in the pickle
+                     (struct.pack("<q", 7777), struct.pack("<q", claimed))):  # before the numbers
+        assert old in content
+        content = content.replace(old, new)
+    path.write_bytes(content)
+    before = resource.getrusage(0).ru_maxrss
+    try: read_weights(path)
+    except OSError as error: print(resource.getrusage(0).ru_maxrss - before, error)"""
+
+
+@pytest.mark.parametrize("claimed", [500_000_000, 10**12])
+def test_a_file_of_the_old_format_cannot_claim_more_than_it_holds(tmp_path, claimed):
+    grown, message = run_python(OLD_FORMAT, tmp_path, str(claimed)).split(" ", 1)
+    assert "pytorch_model.bin cannot be read (31," in message and int(grown) < 50_000  # kB
+
+
 def test_a_view_of_one_number_is_no_weight(tmp_path):
     sizes = dict(vocab_size=9_000_000)
     state = dict(small().state_dict()) | {"embeddings.word_embeddings.weight": torch.zeros(1, dtype=torch.float16).expand(9_000_000, 24)}

@@ -2,14 +2,18 @@
 
 import hashlib
 import json
+import os
+import shutil
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import clean_environment, reference
+from conftest import clean_environment, reference, run_python
 from loopback import Hub, git_hash
 
 READER = """if True:
@@ -31,10 +35,10 @@ READER = """if True:
 
 class Reader:
     "A process that loads what it is told to: `reader('AutoModel', 'owner/name', revision='v1')` returns what it got."
-    def __init__(self, home: Path, url: str, **variables: str):
+    def __init__(self, home: Path, url: str, *before: str, **variables: str):
         self.home = home
         env = clean_environment(HF_HOME=str(home), HF_ENDPOINT=url, **variables)
-        self.process = subprocess.Popen([sys.executable, "-c", READER], env=env, cwd=home, text=True,
+        self.process = subprocess.Popen([*before, sys.executable, "-c", READER], env=env, cwd=home, text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
     def __call__(self, kind: str, name: str, **options) -> dict:
@@ -278,6 +282,66 @@ def test_a_download_that_breaks_off_is_an_error_with_a_name(hub, reader, files, 
     finally: hub.blob = original
     assert name in error or "model.safetensors" in error
     assert "weights" in reader("AutoModel", name)
+
+
+def test_a_download_whose_process_is_killed_is_no_trouble_for_the_next(tmp_path, files, vocabulary):
+    with Hub() as hub:
+        hub.add("owner/name", files)
+        hub.mood = lambda request: "half" if "GET /cdn/" in request else None
+        with Reader(tmp_path, hub.url) as killed:
+            print(json.dumps(["AutoModel", "owner/name", {}]), file=killed.process.stdin, flush=True)
+            while not any("GET /cdn/" in request for request in hub.requests): time.sleep(0.05)
+            time.sleep(0.5)  # half of it comes
+            killed.process.kill()
+            killed.process.wait()
+        hub.mood = lambda request: None
+        with Reader(tmp_path, hub.url) as reader: assert is_version(reader("AutoModel", "owner/name"), 0, vocabulary)
+
+
+SHARE = """if True:
+    import sys
+    from concurrent.futures import ThreadPoolExecutor
+    from tinybert import AutoModel, AutoTokenizer
+    def load(_):
+        model, tokenizer = AutoModel.from_pretrained("owner/name"), AutoTokenizer.from_pretrained("owner/name")
+        return sum(parameter.double().sum().item() for parameter in model.parameters()), tokenizer("hello world!")["input_ids"]
+    with ThreadPoolExecutor(4) as pool: results = list(pool.map(load, range(8)))
+    assert all(result == results[0] for result in results)
+    print(results[0][0])"""
+
+
+def test_processes_and_threads_fill_one_cache(tmp_path, files, vocabulary):
+    with Hub() as hub, ThreadPoolExecutor(3) as pool:
+        hub.add("owner/name", files)
+        programs = [pool.submit(run_python, SHARE, HF_HOME=str(tmp_path), HF_ENDPOINT=hub.url) for _ in range(3)]
+        found = [float(program.result()) for program in programs]
+        assert found == pytest.approx([sum(weights(0, len(vocabulary)))] * 3, rel=1e-9)
+        assert sum("GET /cdn/" in request for request in hub.requests) == 1  # the others wait for the first
+
+
+def test_a_read_only_cache_is_enough(tmp_path, files, vocabulary):
+    drop = []
+    if os.geteuid() == 0:  # who may write everywhere
+        if not (program := shutil.which("setpriv")): pytest.skip("root can't do without its rights here")
+        drop = [program, "--bounding-set", "-dac_override,-dac_read_search"]
+    home = tmp_path / "home"
+    home.mkdir()
+    with Hub() as hub:
+        hub.add("owner/name", files)
+        with Reader(home, hub.url) as reader: reader("AutoModel", "owner/name"), reader("AutoTokenizer", "owner/name")
+        hub.requests.clear()
+        everything = [home, *(path for path in home.rglob("*") if not path.is_symlink())]
+        modes = {path: path.stat().st_mode for path in everything}
+        for path in everything: path.chmod(modes[path] & 0o555)
+        try:
+            with Reader(home, hub.url, *drop) as reader:
+                assert is_version(reader("AutoModel", "owner/name"), 0, vocabulary) and reader("AutoTokenizer", "owner/name")["ids"]
+                assert hub.requests == []
+                hub.add("owner/other", files)
+                error = reader("AutoModel", "owner/other")["error"]
+                for word in ("owner/other", "config.json could not be downloaded", str(home)): assert word in error
+        finally:
+            for path in everything: path.chmod(modes[path])
 
 
 def test_works_with_the_server_gone_and_offline(tmp_path, files, vocabulary):

@@ -30,10 +30,11 @@ def count(default: int) -> int:
 # %% ../nbs/00_config.ipynb #limit-probability
 def probability(default: float | None) -> float | None:
     "Return a dataclass field for a number from 0 to 1, or None where that is the default."
+    expected = "from 0 to 1" if default is not None else "from 0 to 1, or None"
     def allows(value) -> bool:
         if value is None: return default is None
         return isinstance(value, (int, float)) and 0 <= value <= 1
-    return field(default=default, metadata=dict(allows=allows, expected="from 0 to 1"))
+    return field(default=default, metadata=dict(allows=allows, expected=expected))
 
 # %% ../nbs/00_config.ipynb #limits-type
 WORDS = {str: "a str", int: "a whole number", float: "a number from 0 up", bool: "True or False",

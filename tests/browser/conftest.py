@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from pages import DESKTOP, SHOTS
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Error, Page, expect, sync_playwright
 
 expect.set_options(timeout=30_000)  # milliseconds, as for everything else: the machine may be busy
 BUILT = "'DecompressionStream' in window === false || [...document.querySelectorAll('.tinybert-attention')].every(view => view.shadowRoot)"
@@ -49,5 +49,10 @@ def shoot(request):
     "Return a function that keeps a screenshot under the test's name."
     def save(page: Page, name: str = "") -> None:
         SHOTS.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=SHOTS / f"{request.node.name}{name and f'-{name}'}.jpg", full_page=True, type="jpeg", quality=70)
+        path = SHOTS / f"{request.node.name}{name and f'-{name}'}.jpg"
+        for left in (2, 1, 0):  # "Unable to capture screenshot", says Chromium now and then if the machine is busy
+            try: return page.screenshot(path=path, full_page=True, type="jpeg", quality=70)
+            except Error:
+                if not left: raise
+                page.wait_for_timeout(1000)
     return save
