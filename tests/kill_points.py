@@ -64,6 +64,7 @@ def stop_at(point: int, how: str, nameless: bool) -> itertools.count:
         def wrapped(*given, **options):
             if name == "open" and not nameless and given[1:] and isinstance(given[1], int) and given[1] & os.O_TMPFILE == os.O_TMPFILE:
                 raise OSError(errno.EOPNOTSUPP, "no nameless files")
+            if name == "link" and not nameless: raise OSError(errno.EPERM, "no second names either")
             for number in (next(count), None, next(count)):
                 if number is None: result = None if name == "fsync" else call(*given, **options)
                 elif number == point or how == "stuck" and number > point and name in LAST_ON_DISK and not number % 2:
@@ -83,15 +84,16 @@ def look(folder: Path, **options) -> object:
     return values.pop() if len(values) == 1 else f"a mixture: {values}"
 
 
-def faults(folder: Path, before: str, safe: bool, clean: bool) -> list[str]:
+def faults(folder: Path, before: str, safe: bool, nameless: bool, how: str) -> list[str]:
     "Return what is wrong with a folder in which a save over the first model has been stopped."
-    found, wrong = look(folder), []
+    found, wrong, clean = look(folder), [], nameless and how in ("error", "interrupt")
+    kept = [kind for kind in FILES if nameless and found == 1 and before in ("both", "three", FILES[kind], f"shards of {FILES[kind]}")]
     absent = lambda value: "has no" in str(value) or "neither a folder" in str(value)
     if found not in (1, 2) and not (before == "nothing" and absent(found)): wrong.append(f"it holds {found}")
     if found in (1, 2) and BertConfig.from_pretrained(folder).initializer_range != found: wrong.append("the config alone is another")
     for kind in (False, True):
         part = look(folder, use_safetensors=kind)
-        if part not in (1, 2) and not absent(part): wrong.append(f"use_safetensors={kind}: {part}")
+        if part not in (1, 2) and (kind in kept or not absent(part)): wrong.append(f"use_safetensors={kind}: {part}")
     parts = [path.name for path in folder.glob(".*")] if folder.is_dir() else []
     if clean and parts: wrong.append(f"strays: {parts}")
     model(3).save_pretrained(folder, safe_serialization=safe)
@@ -125,7 +127,7 @@ def main(root: Path, how: str, nameless: bool, forms: list[str] = FORMS) -> None
             if status in (0, 9) and look(folder) != 2: print(before, safe, point, f"saved, but it holds {look(folder)}")
             now = {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
             if status == 4 and now != old and how != "stuck": print(before, safe, point, "touched:", sorted(now.keys() ^ old.keys()))
-            for fault in faults(folder, before, safe, clean=nameless and how in ("error", "interrupt")): print(before, safe, point, fault)
+            for fault in faults(folder, before, safe, nameless, how): print(before, safe, point, fault)
             total += 1
             if status == 9: break  # it never came to this point
     print(total)

@@ -28,7 +28,8 @@ class Hub:
         self.gated, self.requests, self.tokens = set(), [], {}  # tokens: request → header Authorization
         self.after = lambda request: None  # called after each answer, to change things between two requests
         # for a bad day: (status, headers) in place of an answer, seconds of silence, or a byte in half a second: "trickle" of a
-        # file, "headers" of what comes before it, or "half": half of a large file, and then nothing
+        # file, "headers" of what comes before it; "half": half of a large file, and then nothing;
+        # or "drop": no answer, and an end of the connection
         self.mood = lambda request: None
         handler = type("Handler", (Answer,), {"hub": self})
         # Two ports, because the Hub keeps large files on another host, to which huggingface_hub sends no token.
@@ -91,6 +92,7 @@ class Answer(BaseHTTPRequestHandler):
         mood = self.hub.mood(f"{self.command} {path}")
         if isinstance(mood, tuple): return self.reply(*mood, b"No.")
         if mood == "trickle": return self.trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        if mood == "drop": self.close_connection = True; return
         if mood == "half": return self.half(self.hub.blob(path.removeprefix("/cdn/")))
         if mood == "headers": return self.trickle(b"HTTP/1.1 200 OK\r\nX-Long: ")
         if mood: return time.sleep(mood)

@@ -383,7 +383,7 @@ def test_no_network_fails_fast(tmp_path):
 # A bad day
 
 @pytest.mark.parametrize("status, words", [(403, "forbids"), (404, "doesn't know this address"), (429, "too many requests"),
-                                           (500, "an error of its own"), (503, "overloaded"), (418, "unusual")])
+                                           (500, "an internal error"), (503, "overloaded"), (418, "unusual")])
 def test_each_bad_answer_has_its_own_sentence_at_once(hub, reader, files, name, status, words):
     name += str(status)  # the cache has what an earlier one loaded
     hub.add(name, files)
@@ -443,6 +443,15 @@ def test_a_hub_that_turns_bad_between_two_questions(tmp_path, files, mood, words
         assert result["seconds"] < 15
         hub.mood = lambda request: None
         assert "weights" in reader("AutoModel", "owner/name")
+
+
+@pytest.mark.parametrize("kind, mood", [("HEAD", "drop"), ("GET /cdn/", (408, {}))], ids=str)
+def test_what_goes_wrong_at_once_is_no_silence_and_is_tried_again(hub, reader, files, name, kind, mood):
+    name += kind[:3]
+    hub.add(name, files)
+    moods = iter([mood])
+    hub.mood = lambda request: next(moods, None) if kind in request else None
+    assert "weights" in reader("AutoModel", name) and next(moods, None) is None
 
 
 def test_a_download_that_is_sent_elsewhere_goes_there(hub, reader, files, name):

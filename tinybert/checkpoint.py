@@ -291,13 +291,13 @@ def find_weights(source: Checkpoint) -> Path | None:
 
 # %% ../nbs/01_checkpoint.ipynb #are-close-cell
 def are_close(one: Tensor, other: Tensor) -> bool:
-    "Tell whether the first numbers of two tensors differ by no more than the coarser dtype rounds."
+    "Tell whether the first numbers of two tensors are equal, but for rounding to their dtypes."
     if one.shape != other.shape: return False
     first = lambda tensor: tensor[(0,) * (tensor.dim() - 1)][:64] if tensor.dim() else tensor
     starts = [(first(t) if t.numel() else t).double() for t in (one, other)]
-    kinds = [torch.finfo(t.dtype) for t in (one, other) if t.is_floating_point()]
-    rtol = max((kind.eps for kind in kinds), default=0)
-    atol = max((kind.eps * kind.tiny for kind in kinds), default=0)  # the smallest number there is
+    kinds = {t.dtype for t in (one, other) if t.is_floating_point() and one.dtype != other.dtype}
+    rtol = sum(0.51 * torch.finfo(kind).eps for kind in kinds)  # rounding: half a step
+    atol = max((torch.finfo(kind).smallest_normal * rtol for kind in kinds), default=0)
     return torch.allclose(*starts, rtol=rtol, atol=atol, equal_nan=True)
 
 
