@@ -52,7 +52,7 @@ REGRESSIONS = [
     ("config.json", "[" * 100_000, "damaged"), ("config.json", '{"a":' * 100_000, "damaged"), ("config.json", {"layer_norm_eps": None}, "from 0 up"),
     ("config.json", {"layer_norm_eps": -1}, "from 0 up"), ("config.json", {"layer_norm_eps": float("nan")}, "from 0 up"),
     ("config.json", {"layer_norm_eps": True}, "from 0 up"), ("config.json", {"initializer_range": float("inf")}, "from 0 up"),
-    ("config.json", {"hidden_act": []}, "a str"), ("config.json", {"pad_token_id": "0"}, "whole number"),
+    ("config.json", {"hidden_act": []}, "a str"), ("config.json", {"hidden_act": "/etc"}, "knows gelu"), ("config.json", {"pad_token_id": "0"}, "whole number"),
     ("config.json", {"pad_token_id": True}, "whole number"), ("config.json", {"use_cache": "yes"}, "True or False"),
     ("config.json", {"num_labels": 10**9}, "no model has more"), ("config.json", {"hidden_size": 10**30}, "no model has more"),
     ("config.json", {"num_hidden_layers": 10**5}, "lacks most of the weights"), ("config.json", {"model_type": []}, "model_type"),

@@ -2160,6 +2160,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                             'tinybert/pretrained.py'),
                                      'tinybert.pretrained.TrainableModel.resize_token_embeddings': ( 'pretrained.html#trainablemodel.resize_token_embeddings',
                                                                                                      'tinybert/pretrained.py'),
+                                     'tinybert.pretrained.build': ('pretrained.html#build', 'tinybert/pretrained.py'),
                                      'tinybert.pretrained.check_room': ('pretrained.html#check_room', 'tinybert/pretrained.py'),
                                      'tinybert.pretrained.check_saved': ('pretrained.html#check_saved', 'tinybert/pretrained.py'),
                                      'tinybert.pretrained.check_storage': ('pretrained.html#check_storage', 'tinybert/pretrained.py'),

@@ -7,7 +7,7 @@ __all__ = ['Renames', 'OLD_NAMES', 'FLOATS', 'to_ours', 'to_theirs', 'rename_wei
            'ConfiguredModel', 'join_tied', 'new_parts', 'check_tensors', 'check_weights', 'check_room', 'check_storage',
            'init_part', 'init_weights', 'read_dtype', 'choose_config', 'load_model', 'check_saved', 'save_model',
            'Layer', 'set_checkpointing', 'resize_rows', 'resize_embeddings', 'choose_rows', 'require_gradients',
-           'TrainableModel', 'SavedModel', 'PreTrainedModel']
+           'TrainableModel', 'SavedModel', 'build', 'PreTrainedModel']
 
 # %% ../nbs/04_pretrained.ipynb #pretrained-imports
 import copy, re
@@ -420,6 +420,16 @@ class SavedModel(TrainableModel):
                       commit_message=commit_message or f"Upload {type(self).__name__}",
                       commit_description=commit_description)
 
+# %% ../nbs/04_pretrained.ipynb #build-cell
+def build(kind: type, config: PreTrainedConfig, source: Checkpoint, given: dict) -> nn.Module:
+    "Return a model without memory for its weights; raise ValueError for a setting it can't have."
+    try:
+        with torch.device("meta"): return kind(config)
+    except ValueError as error:  # begins with the setting's name
+        if str(error).partition(" ")[0] in given: raise  # it isn't the file's
+        raise ValueError(f"{source.name}/config.json: {error}") from error
+
+
 # %% ../nbs/04_pretrained.ipynb #f83e9c04
 class PreTrainedModel(SavedModel):
     "Create, load, save and share a model (`transformers.PreTrainedModel`)."
@@ -440,13 +450,14 @@ class PreTrainedModel(SavedModel):
     ) -> "PreTrainedModel | tuple[PreTrainedModel, dict[str, set]]":
         "Load a model for inference; raise OSError for damaged files, ValueError for other weights."
         source.use_safetensors = use_safetensors  # which weights the config has to go with
+        given = overrides if config is None else vars(config)
         config = choose_config(cls.config_class, source, config, overrides)
         kind = cls.class_for(config)
         if state_dict is None: state = read_state(source, use_safetensors)
         else: state = {key: weight.detach().clone() for key, weight in state_dict.items()}
         name = source.name if state_dict is None else "state_dict"  # for messages
         check_room(config, state, name)
-        with torch.device("meta"): model = kind(config)  # no memory yet
+        model = build(kind, config, source, given)
         model, report = load_model(model, state, name, dtype, add_pooling_layer,
                                    ignore_mismatched_sizes)
         return (model, report) if output_loading_info else model
