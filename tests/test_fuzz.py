@@ -124,6 +124,18 @@ def test_a_packed_file_is_read_and_not_mapped(tmp_path):
     same_state(BertModel.from_pretrained(tmp_path), model)
 
 
+@pytest.mark.parametrize("change", [-8, -4, 4, 16, 169])
+def test_a_tensor_that_seems_to_begin_elsewhere_is_noticed(tmp_path, change):
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"a": torch.randn(50), "b": torch.randn(50)}, path)
+    state, content = torch.load(path), bytearray(path.read_bytes())
+    assert all(torch.equal(weight, state[name]) for name, weight in read_weights(path).items())
+    with zipfile.ZipFile(path) as archive: start = archive.getinfo("pytorch_model/data/0").header_offset
+    content[start + 28] += change  # how long what comes before the numbers is
+    path.write_bytes(content)
+    with pytest.raises(OSError, match="data/0 isn't where its directory says"): read_weights(path)
+
+
 def test_a_bomb_is_refused(tmp_path):
     write_bert(tmp_path, {"pooler.dense.bias": torch.zeros(10_000_000)}, safe=False)
     packed(tmp_path / "pytorch_model.bin")

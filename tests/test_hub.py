@@ -416,7 +416,7 @@ def test_a_silent_hub_is_given_a_deadline(tmp_path, files):
 
 
 @pytest.mark.parametrize("mood, words", [(60, "fallen silent"), ("trickle", "Less than 3,000 bytes"), ("headers", "fallen silent"),
-                                         ((503, {}), "answers 503"), ((429, {"Retry-After": "99"}), "wait 99 seconds")], ids=str)
+                                         ("half", "fallen silent"), ((503, {}), "answers 503"), ((429, {"Retry-After": "99"}), "wait 99 seconds")], ids=str)
 def test_a_download_that_comes_to_nothing_ends_soon_with_its_reason(tmp_path, files, mood, words):
     with Hub() as hub, Reader(tmp_path, hub.url, HF_HUB_ETAG_TIMEOUT="2", HF_HUB_DOWNLOAD_TIMEOUT="2") as reader:
         hub.add("owner/name", files)

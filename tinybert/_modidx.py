@@ -52,6 +52,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'tinybert.checkpoint.changed': ('checkpoint.html#changed', 'tinybert/checkpoint.py'),
                                      'tinybert.checkpoint.check_inside': ('checkpoint.html#check_inside', 'tinybert/checkpoint.py'),
                                      'tinybert.checkpoint.check_name': ('checkpoint.html#check_name', 'tinybert/checkpoint.py'),
+                                     'tinybert.checkpoint.check_places': ('checkpoint.html#check_places', 'tinybert/checkpoint.py'),
                                      'tinybert.checkpoint.compare_forms': ('checkpoint.html#compare_forms', 'tinybert/checkpoint.py'),
                                      'tinybert.checkpoint.describe_damage': ('checkpoint.html#describe_damage', 'tinybert/checkpoint.py'),
                                      'tinybert.checkpoint.describe_missing': ('checkpoint.html#describe_missing', 'tinybert/checkpoint.py'),

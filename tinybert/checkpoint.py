@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['logger', 'REPAIR_HINT', 'BUNDLED', 'SAVING', 'MOST', 'OLDER_OPTIONS', 'WITHOUT_EFFECT', 'OTHER_OPTIONS',
            'is_interruption', 'read_json', 'check_name', 'refuse_pointer', 'bundled', 'Checkpoint', 'identify',
-           'describe_missing', 'download', 'find_on_hub', 'functions_named', 'can_map', 'describe_damage',
-           'why_unreadable', 'read_weights', 'list_some', 'check_inside', 'read_shards', 'weight_files', 'find_weights',
-           'are_close', 'compare_forms', 'read_state', 'partner', 'settle', 'changed', 'understand_options',
-           'opens_checkpoint']
+           'describe_missing', 'download', 'find_on_hub', 'functions_named', 'check_places', 'can_map',
+           'describe_damage', 'why_unreadable', 'read_weights', 'list_some', 'check_inside', 'read_shards',
+           'weight_files', 'find_weights', 'are_close', 'compare_forms', 'read_state', 'partner', 'settle', 'changed',
+           'understand_options', 'opens_checkpoint']
 
 # %% ../nbs/01_checkpoint.ipynb #625d6672
-import difflib, functools, inspect, json, logging, os, pickletools, re, zipfile
+import difflib, functools, inspect, json, logging, os, pickletools, re, struct, zipfile
 from collections import Counter
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
@@ -179,6 +179,24 @@ def functions_named(pickle: bytes) -> list[str]:
             elif isinstance(value, str): texts.append(value)
     return [name for name in names if not name.startswith(("torch.", "collections."))]
 
+# %% ../nbs/01_checkpoint.ipynb #check-places-cell
+def check_places(path: Path, archive: zipfile.ZipFile) -> None:
+    "Raise ValueError if a part of an archive doesn't end where the next one begins."
+    parts = sorted(archive.infolist(), key=lambda part: part.header_offset)
+    ends = [*(part.header_offset for part in parts[1:]), archive.start_dir]
+    with open(path, "rb", buffering=0) as file:
+        for part, end in zip(parts, ends):
+            file.seek(part.header_offset + 26)  # here are two lengths: of the name, of the rest
+            lengths = struct.unpack("<HH", file.read(4))
+            file.seek(stop := part.header_offset + 30 + sum(lengths) + part.file_size)
+            rest = file.read(max(end - stop, 0))  # a note with the checksum, if a bit says so
+            note = b"PK\x07\x08" + part.CRC.to_bytes(4, "little")
+            right = not rest if not part.flag_bits & 8 else (
+                rest.startswith(note) and len(rest) in (16, 24))
+            if stop > end or not right:
+                raise ValueError(f"its part {part.filename} isn't where its directory says")
+
+
 # %% ../nbs/01_checkpoint.ipynb #can-map
 MOST = 4_000_000  # bytes of a file's list of tensors
 
@@ -192,7 +210,9 @@ def can_map(path: Path) -> bool:
     for part in parts:
         if part.filename.endswith("data.pkl") and part.file_size > MOST:
             raise ValueError(f"its list of tensors has {part.file_size:,} bytes")
-    return all(part.compress_type == zipfile.ZIP_STORED for part in parts)
+    if any(part.compress_type != zipfile.ZIP_STORED for part in parts): return False
+    check_places(path, archive)
+    return True
 
 # %% ../nbs/01_checkpoint.ipynb #91ff4e6c
 def describe_damage(path: Path) -> str:

@@ -137,8 +137,9 @@ class Watch:
     def on_request(self, request) -> None:
         "Raise HubUnreachable if there's no point in asking again."
         if request.url.path.startswith("/api/"): return
-        waited = self.request and time.monotonic() - self.since > 0.9 * min(timeouts())
-        if waited and not (self.answer and self.answer.num_bytes_downloaded):
+        seconds = time.monotonic() - self.since if self.request else 0
+        came = self.answer.num_bytes_downloaded if self.answer else 0
+        if seconds > 0.9 * min(timeouts()) and came < 10 * SLOWEST * seconds:
             self.reason = self.reason or why_silent(self.request)
         if self.reason: raise HubUnreachable(self.reason)
         self.request, self.answer, self.streams = request, None, []
@@ -227,6 +228,7 @@ def fetch(
             force_download=force_download))
         except RemoteEntryNotFoundError: return None
         except Exception as error:  # of the network, of HTTP, of the disk: too many kinds to list
-            failed = f"its {filename} could not be downloaded. {watch.reason or error}"
+            silent = why_silent(watch.request) if "Timeout" in type(error).__name__ else error
+            failed = f"its {filename} could not be downloaded. {watch.reason or silent}"
             raise OSError(f"{name!r} (revision {revision or 'main'}): "
                           f"{HUB_ERRORS.get(type(error).__name__, failed)}") from error
