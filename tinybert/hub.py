@@ -228,7 +228,8 @@ def fetch(
             force_download=force_download))
         except RemoteEntryNotFoundError: return None
         except Exception as error:  # of the network, of HTTP, of the disk: too many kinds to list
-            silent = why_silent(watch.request) if "Timeout" in type(error).__name__ else error
-            failed = f"its {filename} could not be downloaded. {watch.reason or silent}"
+            silent = watch.request and "Timeout" in type(error).__name__
+            reason = watch.reason or (why_silent(watch.request) if silent else error)
+            failed = f"its {filename} could not be downloaded. {reason}"
             raise OSError(f"{name!r} (revision {revision or 'main'}): "
                           f"{HUB_ERRORS.get(type(error).__name__, failed)}") from error
