@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import run_python, same_state, small
+from conftest import SIZES, run_python, same_state, small
 from test_checkpoint import listing, shard, write_bert
 
 from tinybert import AutoConfig, AutoModel, AutoTokenizer, BertConfig, BertModel, Checkpoint
@@ -181,6 +181,13 @@ def test_many_labels_cost_nothing_until_somebody_asks(tmp_path):
     small_config = BertConfig(num_labels=3)
     assert small_config == BertConfig(id2label={0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}) and small_config.label2id["LABEL_2"] == 2
     assert json.loads(small_config.to_json_string())["id2label"] == {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}
+
+
+@pytest.mark.parametrize("own", [{"num_attention_heads": 5}, {"hidden_act": "sine"}, {"config": BertConfig(**SIZES, hidden_act="sine")}], ids=str)
+def test_a_setting_of_the_callers_own_is_not_blamed_on_the_file(tmp_path, own):
+    small().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="num_attention_heads is 5|hidden_act is 'sine'") as found: BertModel.from_pretrained(tmp_path, **own)
+    assert "config.json" not in str(found.value)
 
 
 def test_two_forms_with_other_weights_are_told(tmp_path, caplog):

@@ -420,6 +420,7 @@ def test_a_silent_hub_is_given_a_deadline(tmp_path, files):
 def test_a_download_that_comes_to_nothing_ends_soon_with_its_reason(tmp_path, files, mood, words):
     with Hub() as hub, Reader(tmp_path, hub.url, HF_HUB_ETAG_TIMEOUT="2", HF_HUB_DOWNLOAD_TIMEOUT="2") as reader:
         hub.add("owner/name", files)
+        assert 6000 < len(files["model.safetensors"]) < 55_000  # for "half": it's little, but not nothing
         hub.mood = lambda request: mood if "GET /cdn/" in request else None
         result = reader("AutoModel", "owner/name")
         for word in ("owner/name", "model.safetensors", words): assert word in result["error"]
@@ -434,7 +435,7 @@ def test_a_hub_that_turns_bad_between_two_questions(tmp_path, files, mood, words
     "Before a download there are two requests: our own, and the library's."
     with Hub() as hub, Reader(tmp_path, hub.url, HF_HUB_ETAG_TIMEOUT="2", HF_HUB_DOWNLOAD_TIMEOUT="2") as reader:
         hub.add("owner/name", files)
-        assert "config" in reader("AutoConfig", "owner/name")  # this leaves a connection open
+        assert "config" in reader("AutoConfig", "owner/name")
         good = iter(range(count - 1))
         hub.mood = lambda request: mood if "safetensors" in request and next(good, None) is None else None
         result = reader("AutoModel", "owner/name")
@@ -443,6 +444,17 @@ def test_a_hub_that_turns_bad_between_two_questions(tmp_path, files, mood, words
         assert result["seconds"] < 15
         hub.mood = lambda request: None
         assert "weights" in reader("AutoModel", "owner/name")
+
+
+def test_headers_that_trickle_from_the_first_answer_on(tmp_path, files):
+    with Hub() as hub, Reader(tmp_path, hub.url, HF_HUB_ETAG_TIMEOUT="2", HF_HUB_DOWNLOAD_TIMEOUT="2") as reader:
+        hub.add("owner/name", files)
+        hub.mood = lambda request: "headers"
+        result = reader("AutoModel", "owner/name")
+        assert "fallen silent" in result["error"] and result["seconds"] < 20
+        hub.mood = lambda request: None if "/api/" in request else "headers"  # the library asks for something of its own before
+        result = reader("AutoModel", "owner/other")
+        assert "fallen silent" in result["error"] and result["seconds"] < 20
 
 
 @pytest.mark.parametrize("kind, mood", [("HEAD", "drop"), ("GET /cdn/", (408, {}))], ids=str)

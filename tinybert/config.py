@@ -8,7 +8,7 @@ __all__ = ['MOST', 'WORDS', 'LABELS', 'count', 'probability', 'limits_of', 'chec
            'make_config', 'flag', 'OutputSettings', 'PreTrainedConfig', 'BertConfig']
 
 # %% ../nbs/00_config.ipynb #bce35a96
-import difflib, functools, json
+import difflib, functools, json, re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from os import PathLike
@@ -199,9 +199,11 @@ def choose_labels(settings: dict, overrides: dict) -> dict:
     return own | given if given == {"num_labels": len(names)} else given or own
 
 # %% ../nbs/00_config.ipynb #origin-cell
-def origin(settings: dict) -> str:
-    "Return what a message about a file's settings begins with: where the file is, if it's known."
-    return f"{settings['_name_or_path']}/config.json: " if "_name_or_path" in settings else ""
+def origin(settings: dict, error: Exception | None = None, given: Iterable[str] = ()) -> str:
+    "Return what an error about a file's settings begins with: the file, unless it's about `given`."
+    own = set(given) & set(re.findall(r"\w+", str(error)))  # settings that the caller gave
+    known = "_name_or_path" in settings and not own
+    return f"{settings['_name_or_path']}/config.json: " if known else ""
 
 # %% ../nbs/00_config.ipynb #make-config
 def make_config(cls: type, settings: dict, overrides: dict) -> Settings:
@@ -226,7 +228,7 @@ def make_config(cls: type, settings: dict, overrides: dict) -> Settings:
                                  f"{cls.__name__}. Remove it.")
             setattr(config, name, value)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise ValueError(f"{origin(settings)}{error}") from error
+        raise ValueError(f"{origin(settings, error, overrides)}{error}") from error
     return config
 
 # %% ../nbs/00_config.ipynb #flag-cell

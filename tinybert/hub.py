@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['HUB_ERRORS', 'HUB_STATUS', 'LONGEST_WAIT', 'HOOKS', 'SLOWEST', 'why_offline', 'HubUnreachable', 'why_refused',
-           'ask_hub', 'why_silent', 'timeouts', 'has_content', 'keep_connection', 'Watch', 'tell', 'measure',
-           'hash_file', 'check_whole', 'fetch']
+           'ask_hub', 'why_silent', 'timeouts', 'has_content', 'Sent', 'Watch', 'tell', 'measure', 'hash_file',
+           'check_whole', 'fetch']
 
 # %% ../nbs/01_hub.ipynb #hub-imports
-import functools, hashlib, logging, os, socket, threading, time, urllib.request
+import hashlib, logging, os, socket, threading, time, urllib.request
 from contextlib import suppress
 from pathlib import Path
 from typing import Callable
@@ -108,18 +108,34 @@ def has_content(response) -> bool:
             and response.is_success)
 
 
-# %% ../nbs/01_hub.ipynb #keep-connection-cell
-def keep_connection(streams: list, name: str, facts: dict) -> None:
-    "Add a connection to the list if a step of a request has opened one."
-    if name.endswith(("connect_tcp.complete", "start_tls.complete")):
-        streams.append(facts["return_value"])
+# %% ../nbs/01_hub.ipynb #sent-cell
+class Sent:
+    "A request that's under way."
+    def __init__(self, request):
+        self.request, self.since = request, time.monotonic()
+        self.answer, self.connections = None, []  # the answer if it has a file's content
+        self.failed = ""  # the name of the error that ended it
 
+    def on_event(self, name: str, facts: dict) -> None:
+        "Note down a connection that has been opened, or the error that ended it all."
+        if name.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self.connections.append(facts["return_value"])
+        elif name.endswith(".failed"): self.failed = type(facts["exception"]).__name__
+
+    def came(self) -> int:
+        "Return how many bytes of a file have come."
+        return self.answer.num_bytes_downloaded if self.answer else 0
+
+    def was_in_vain(self) -> bool:
+        "Tell whether the server fell silent after it had sent next to nothing."
+        if "Timeout" not in self.failed or self.request.url.path.startswith("/api/"): return False
+        return self.came() < 10 * SLOWEST * (time.monotonic() - self.since)
 
 # %% ../nbs/01_hub.ipynb #watch-cell
 class Watch:
     "Watch a thread's requests; end them if the server is silent or slow, or refuses."
     of_thread = {}  # thread → what watches its requests
-    reason = request = answer = None  # why we ended it; what's under way; a file's content
+    reason = sent = None  # why we ended it; what's under way
     asked = False  # whether `ask_hub` has had its answer
 
     def __enter__(self) -> "Watch":
@@ -136,22 +152,18 @@ class Watch:
 
     def on_request(self, request) -> None:
         "Raise HubUnreachable if there's no point in asking again."
-        if request.url.path.startswith("/api/"): return
-        seconds = time.monotonic() - self.since if self.request else 0
-        came = self.answer.num_bytes_downloaded if self.answer else 0
-        if seconds > 0.9 * min(timeouts()) and came < 10 * SLOWEST * seconds:
-            self.reason = self.reason or why_silent(self.request)
+        if self.sent and self.sent.was_in_vain():
+            self.reason = self.reason or why_silent(self.sent.request)
         if self.reason: raise HubUnreachable(self.reason)
-        self.request, self.answer, self.streams = request, None, []
-        self.since = time.monotonic()
+        self.sent = Sent(request)
         request.headers["Connection"] = "close"
-        request.extensions["trace"] = functools.partial(keep_connection, self.streams)
-        threading.Thread(target=measure, args=[self, request], daemon=True).start()
+        request.extensions["trace"] = self.sent.on_event
+        threading.Thread(target=measure, args=[self, self.sent], daemon=True).start()
 
     def on_response(self, response) -> None:
         "Raise HubUnreachable for a bad answer."
-        if has_content(response): self.answer = response
-        else: self.request = None  # it's done; there may be another one
+        if has_content(response): self.sent.answer = response
+        else: self.sent = None  # it's done; there may be another one
         status, headers = response.status_code, response.headers
         if self.asked and status in HUB_STATUS and "X-Error-Code" not in headers:
             self.reason = why_refused(status, headers.get("Retry-After"))
@@ -171,18 +183,18 @@ HOOKS = {"request": tell("on_request"), "response": tell("on_response")}
 SLOWEST = 1000  # bytes a second
 
 
-def measure(watch: Watch, request) -> None:
+def measure(watch: Watch, sent: Sent) -> None:
     "Cut a request off if its answer comes too slowly."
     before, patience = 0, 1.5 * max(timeouts())
     least = int(patience * SLOWEST)
-    while not watch.done.wait(patience) and watch.request is request:
-        if (answer := watch.answer) and answer.is_closed: return
-        came = answer.num_bytes_downloaded if answer else 0
-        if came - before < least:
-            watch.reason = why_silent(request) if came == before else (
-                f"Less than {least:,} bytes came from {request.url.host} in {patience:.0f} "
+    while not watch.done.wait(patience) and watch.sent is sent:
+        if sent.answer and sent.answer.is_closed: return
+        if (came := sent.came()) - before < least:
+            watch.reason = why_silent(sent.request) if came == before else (
+                f"Less than {least:,} bytes came from {sent.request.url.host} in {patience:.0f} "
                 f"seconds. Try again later, or on a faster network.")
-            for stream in watch.streams:
+            if sent.answer: sent.connections.append(sent.answer.extensions["network_stream"])
+            for stream in sent.connections:
                 with suppress(OSError): stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
             return
         before = came
@@ -228,8 +240,8 @@ def fetch(
             force_download=force_download))
         except RemoteEntryNotFoundError: return None
         except Exception as error:  # of the network, of HTTP, of the disk: too many kinds to list
-            silent = watch.request and "Timeout" in type(error).__name__
-            reason = watch.reason or (why_silent(watch.request) if silent else error)
+            silent = watch.sent and "Timeout" in watch.sent.failed
+            reason = watch.reason or (why_silent(watch.sent.request) if silent else error)
             failed = f"its {filename} could not be downloaded. {reason}"
             raise OSError(f"{name!r} (revision {revision or 'main'}): "
                           f"{HUB_ERRORS.get(type(error).__name__, failed)}") from error

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from .checkpoint import Checkpoint, list_some, logger, opens_checkpoint, read_state
 from .saving import write_checkpoint
-from .config import PreTrainedConfig
+from .config import PreTrainedConfig, origin
 from .sharing import model_card, upload
 
 # %% ../nbs/04_pretrained.ipynb #3ac45c43
@@ -425,9 +425,9 @@ def build(kind: type, config: PreTrainedConfig, source: Checkpoint, given: dict)
     "Return a model without memory for its weights; raise ValueError for a setting it can't have."
     try:
         with torch.device("meta"): return kind(config)
-    except ValueError as error:  # begins with the setting's name
-        if str(error).partition(" ")[0] in given: raise  # it isn't the file's
-        raise ValueError(f"{source.name}/config.json: {error}") from error
+    except ValueError as error:
+        where = origin({"_name_or_path": source.name}, error, given)
+        raise ValueError(f"{where}{error}") from error
 
 
 # %% ../nbs/04_pretrained.ipynb #f83e9c04
@@ -450,7 +450,7 @@ class PreTrainedModel(SavedModel):
     ) -> "PreTrainedModel | tuple[PreTrainedModel, dict[str, set]]":
         "Load a model for inference; raise OSError for damaged files, ValueError for other weights."
         source.use_safetensors = use_safetensors  # which weights the config has to go with
-        given = overrides if config is None else vars(config)
+        given = overrides if config is None else getattr(config, "__dict__", {})
         config = choose_config(cls.config_class, source, config, overrides)
         kind = cls.class_for(config)
         if state_dict is None: state = read_state(source, use_safetensors)

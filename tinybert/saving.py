@@ -192,7 +192,8 @@ def write_files(
         what = ("was written, but the older files could not all be removed from" if done
                 else "could not be written into")
         left = "" if done else "; what was there is untouched"
-        why = (f": {error}" if isinstance(error, TimeoutError) else  # of `locked`
+        ours = isinstance(error, TimeoutError) and error.errno is None  # of `locked`
+        why = (f": {error}" if ours else
                f". Is the disk full, or the folder read-only? The system says: {error}")
         raise OSError(f"{list_some(writers)} {what} {folder}{left}{why}") from error
     return folder
