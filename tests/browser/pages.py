@@ -1,6 +1,8 @@
 "What tests in a browser share: pages without Quarto, sizes, what a page cuts off, pictures, and contrast."
 
+import base64
 import html
+import mimetypes
 import re
 from functools import cache
 from pathlib import Path
@@ -64,6 +66,14 @@ def what_is_cut_off(page: Page) -> list[str]:
 
 # Pages
 
+def with_pictures(page: str, folder: Path) -> str:
+    "Return a page of a notebook in a folder with the picture files that it shows inside of it; raise OSError if there's none."
+    def embed(match: re.Match) -> str:
+        data = base64.b64encode((folder / match[2]).read_bytes()).decode()
+        return f'{match[1]}src="data:{mimetypes.guess_type(match[2])[0]};base64,{data}"'
+    return re.sub(r'(<img [^>]*?)src="(?!data:|https?:)([^"]+)"', embed, page)
+
+
 def viewer_page(path: Path, theme: str) -> str:
     "Return a notebook as nbconvert writes it in JupyterLab's look, hidden code hidden as there."
     notebook = nbformat.read(path, as_version=4)
@@ -74,7 +84,8 @@ def viewer_page(path: Path, theme: str) -> str:
     exporter.register_preprocessor(TagRemovePreprocessor(remove_input_tags={"hidden"}), enabled=True)
     wraps = ("<style>.jp-Notebook pre { white-space: pre-wrap; } .jp-Cell { overflow-wrap: break-word; } "
              ".jp-OutputArea-child, .jp-OutputArea-output { display: block; overflow-x: auto; }</style>")
-    return exporter.from_notebook_node(notebook)[0].replace("</head>", wraps + "</head>", 1)  # the template cuts long lines off
+    page = exporter.from_notebook_node(notebook)[0].replace("</head>", wraps + "</head>", 1)  # the template cuts long lines off
+    return with_pictures(page, path.parent)
 
 
 BASE = """*, ::before, ::after { box-sizing: border-box; }
@@ -130,7 +141,7 @@ def site_page(path: Path, theme: str) -> str:
     "Return a page of the site as far as that needs no Quarto: processed cells with the site's own styles."
     styles = BASE + (ROOT / "nbs/styles.css").read_text(encoding="utf-8")
     head = f'<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><style>{styles}</style>'
-    return f'{head}<body class="quarto-{theme}"><main>{processed(path)}</main>'
+    return with_pictures(f'{head}<body class="quarto-{theme}"><main>{processed(path)}</main>', path.parent)
 
 
 def has_picture(cell) -> bool:

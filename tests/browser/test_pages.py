@@ -14,6 +14,8 @@ def test_a_page_fits_its_screen(open_page, shoot, look, path):
     for theme in "light", "dark":
         page = open_page(look(path, theme), color_scheme=theme)
         page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+        broken = page.locator("img").evaluate_all("all => all.filter(one => !one.naturalWidth).map(one => one.alt)")
+        faults += [(theme, "a picture that doesn't load", alt) for alt in broken]
         for size in DESKTOP, PHONE:
             page.set_viewport_size(dict(zip(("width", "height"), size)))
             cells = page.locator(".jp-Cell, .cell").evaluate_all(PICTURES)
