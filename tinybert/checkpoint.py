@@ -189,7 +189,7 @@ def check_places(path: Path, archive: zipfile.ZipFile) -> None:
             file.seek(part.header_offset + 26)  # here are two lengths: of the name, of the rest
             lengths = struct.unpack("<HH", file.read(4))
             file.seek(stop := part.header_offset + 30 + sum(lengths) + part.file_size)
-            rest = file.read(min(max(end - stop, 0), 25))  # a note with the checksum, if a bit says so
+            rest = file.read(min(max(end - stop, 0), 25))  # a note with the checksum, or nothing
             note = b"PK\x07\x08" + part.CRC.to_bytes(4, "little")
             right = not rest if not part.flag_bits & 8 else (
                 rest.startswith(note) and len(rest) in (16, 24))
